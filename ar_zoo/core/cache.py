@@ -1,0 +1,169 @@
+"""What a model remembers between steps: the kinds of state, and the one place that knows how each is read and written.
+
+A model declares its cache as a nested dict of the kinds below (`cache_spec`); the cache itself is a nested dict of the
+same shape that holds tensors, batch first. Each kind has one form in a compiled loop and, where that is faster, another
+in an exported graph, whose host keeps the memory:
+
+| kind | meaning | in a loop | exported |
+|---|---|---|---|
+| `KeyValue` | append at `index`, read all | the tensor, updated in place | the tensor, input and output aliased |
+| `State` | replaced whole | the tensor | the tensor |
+| `DelayLine` | push one, read some of the oldest | `{"ring": [B, depth, …]}` | in: `{"taps": [B, n, …]}`, out: `{"push": [B, …]}` |
+| `Link` | written by `begin_block` for a block's sites, each read once | `{"block": [B, n, …]}` | `{"site": [B, …]}` |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyValue:
+    """A tensor that grows by one entry a site along `axis` (counted without the batch)."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    axis: int = 0
+    fill: int = 0
+
+    def init(self, batch_size: int):
+        return ops.full((batch_size, *self.shape), self.fill, dtype=self.dtype)
+
+    def write(self, value, new, index):
+        """Puts `new` (several entries along the axis) at `index …`. The caller has checked that it fits."""
+        start = [0] * len(value.shape)
+        start[self.axis + 1] = index
+        return ops.slice_update(value, start, ops.cast(new, value.dtype))
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A tensor that a step replaces whole."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    fill: int = 0
+
+    def init(self, batch_size: int):
+        return ops.full((batch_size, *self.shape), self.fill, dtype=self.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class DelayLine:
+    """A queue of the last `depth` entries, of which those `taps` steps back are read (the largest is `depth`).
+
+    Entries before the first are zeros, which is also how a causal convolution pads.
+    """
+
+    shape: tuple[int, ...]
+    taps: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def depth(self) -> int:
+        return max(self.taps)
+
+    def init(self, batch_size: int):
+        return {"ring": ops.zeros((batch_size, self.depth, *self.shape), dtype=self.dtype)}
+
+    def read(self, value, index):
+        """The taps of the entry that is about to be pushed as number `index` (scalar, or [B] for ragged rows)."""
+        if "taps" in value:
+            return [value["taps"][:, position] for position in range(len(self.taps))]
+        ring = value["ring"]
+        return [_read_at(ring, ops.mod(index - tap + self.depth, self.depth)) for tap in self.taps]
+
+    def push(self, value, new, index):
+        if "taps" in value:
+            return {"push": new}
+        ring = value["ring"]
+        new = ops.cast(new, ring.dtype)
+        slot = ops.mod(index, self.depth)
+        if len(ops.shape(slot)) == 0:
+            start = [0, slot] + [0] * len(self.shape)
+            return {"ring": ops.slice_update(ring, start, ops.expand_dims(new, 1))}
+        here = ops.equal(ops.arange(self.depth), ops.expand_dims(slot, 1))
+        here = ops.reshape(here, tuple(here.shape) + (1,) * len(self.shape))
+        return {"ring": ops.where(here, ops.expand_dims(new, 1), ring)}
+
+    def history(self, value, index):
+        """The whole queue before entry `index`, oldest first: `[B, depth, …]`."""
+        return ops.take(value["ring"], ops.mod(index + ops.arange(self.depth), self.depth), axis=1)
+
+    def replace(self, latest, index):
+        """A queue whose `depth` newest entries, oldest first, are `latest`, just before entry `index`."""
+        return {"ring": ops.take(latest, ops.mod(ops.arange(self.depth) - index, self.depth), axis=1)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """What `begin_block` hands to each of the block's `size` places; a step reads only its own."""
+
+    size: int
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    def init(self, batch_size: int):
+        return {"block": ops.zeros((batch_size, self.size, *self.shape), dtype=self.dtype)}
+
+    def read(self, value, place):
+        """The entry of one place (scalar, or [B] for ragged rows)."""
+        return value["site"] if "site" in value else _read_at(value["block"], place)
+
+    def write(self, block):
+        return {"block": ops.cast(block, self.dtype)}
+
+
+KINDS = (KeyValue, State, DelayLine, Link)
+
+
+def _read_at(value, slot):
+    """`value[:, slot]` for a scalar slot, `value[b, slot[b]]` for a slot a row."""
+    if len(ops.shape(slot)) == 0:
+        shape = value.shape
+        start = [0, slot] + [0] * (len(shape) - 2)
+        return ops.squeeze(ops.slice(value, start, (shape[0], 1, *shape[2:])), 1)
+    slot = ops.reshape(slot, (-1,) + (1,) * (len(value.shape) - 1))
+    return ops.squeeze(ops.take_along_axis(value, slot, axis=1), 1)
+
+
+def map_spec(function, spec, *values):
+    """Applies `function(kind, *values)` to every entry of a cache spec and of caches of the same shape."""
+    if isinstance(spec, KINDS):
+        return function(spec, *values)
+    return {name: map_spec(function, spec[name], *(value[name] for value in values)) for name in spec}
+
+
+def init_cache(spec, batch_size: int) -> dict:
+    """An empty cache: nothing seen yet."""
+    return map_spec(lambda kind: kind.init(batch_size), spec)
+
+
+def hold(keep, new, old):
+    """Row by row, `new` where `keep` [B] is true and `old` elsewhere, over nested dicts of tensors."""
+    if isinstance(new, dict):
+        return {name: hold(keep, new[name], old[name]) for name in new}
+    return ops.where(ops.reshape(keep, (-1,) + (1,) * (len(new.shape) - 1)), new, old)
+
+
+def site_by_site(step):
+    """Lets a `step` that knows single sites serve chunks and ragged rows.
+
+    The wrapped `step(self, prev, cache, index, context)` gets `prev` [B, 1, …] and an `index` that is a scalar or,
+    for ragged rows, the row's own site [B]; rows whose position is -1 keep their state.
+    """
+
+    @functools.wraps(step)
+    def chunked(self, prev, cache, index, context=None, positions=None):
+        outputs = []
+        for k in range(prev.shape[1]):
+            at = index + k if positions is None else positions[:, k]
+            params, new = step(self, prev[:, k : k + 1], cache, at, context)
+            cache = new if positions is None else hold(ops.greater_equal(at, 0), new, cache)
+            outputs.append(params)
+        return (outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=1)), cache
+
+    return chunked

@@ -1,0 +1,130 @@
+"""Bad input is refused where it enters: each check names the argument, what came, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+
+def symbols(model, x, name="x"):
+    """`x` as an int32 tensor of symbols, [B, *event_shape]."""
+    dtype = np.dtype(x.dtype.as_numpy_dtype if isinstance(x, tf.Tensor) else np.asarray(x).dtype)
+    if dtype.kind not in "iu":
+        raise ValueError(
+            f"`{name}` must hold integer symbols; got dtype {dtype}. Encode raw data first: `model.head.encode(values)`."
+        )
+    x = x if tf.is_tensor(x) else np.asarray(x)
+    shape, wanted = tuple(x.shape), model.event_shape
+    if len(shape) != len(wanted) + 1 or any(w is not None and s != w for s, w in zip(shape[1:], wanted, strict=False)):
+        raise ValueError(f"`{name}` must have shape [batch, {_text(wanted)}]; got {list(shape)}.")
+    _length(model, shape[1], name)
+    top = model.head.num_symbols
+    if not isinstance(x, tf.Tensor) or tf.executing_eagerly():
+        values = np.asarray(x)
+        if values.size and (values.min() < 0 or values.max() >= top):
+            raise ValueError(f"`{name}` must hold symbols in 0..{top - 1}; got {values.min()}..{values.max()}.")
+    return tf.cast(x, tf.int32)
+
+
+def mask(model, x, value):
+    if value is None:
+        return None
+    if model.num_sites is not None:
+        raise ValueError(
+            f"`mask` marks padding, and events of {type(model).__name__} have the fixed shape [{_text(model.event_shape)}]. "
+            "Leave it out."
+        )
+    value = tf.convert_to_tensor(value)
+    if value.dtype != tf.bool or tuple(value.shape) != tuple(x.shape[:2]):
+        raise ValueError(
+            f"`mask` must be bool of shape {list(x.shape[:2])}, one entry a site; got {value.dtype.name} {list(value.shape)}."
+        )
+    return value
+
+
+def context(model, value) -> dict:
+    """The context as a dict; only names and labels are checked here."""
+    spec = model.context_spec
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        if len(spec) != 1:
+            raise ValueError(
+                f"`context` must be None or a dict with the names {sorted(spec)}; got {type(value).__name__}."
+                if spec
+                else f"`context` was given, but this {type(model).__name__} takes none. Create it with `num_classes=…`."
+            )
+        value = {next(iter(spec)): value}
+    unknown = sorted(set(value) - set(spec))
+    if unknown:
+        raise ValueError(f"`context` holds {unknown}; this {type(model).__name__} knows {sorted(spec) or 'none'}.")
+    for name, item in value.items():
+        classes = spec[name].num_classes
+        if classes is not None and not _symbolic(item):
+            labels = np.asarray(item)
+            if labels.dtype.kind not in "iu" or (labels.size and (labels.min() < 0 or labels.max() > classes)):
+                raise ValueError(
+                    f"`context[{name!r}]` must hold integers in 0..{classes - 1} ({classes} for unknown); got "
+                    f"{labels.dtype} {labels.min()}..{labels.max()}."
+                )
+    return {name: item for name, item in value.items() if item is not None}
+
+
+def num_sites(model, value) -> int:
+    if model.num_sites is not None:
+        if value not in (None, model.num_sites):
+            raise ValueError(f"`num_sites` is fixed at {model.num_sites} for this model; got {value}. Leave it out.")
+        return model.num_sites
+    if value is None:
+        value = model.max_sites
+    if value is None:
+        raise ValueError("`num_sites` must be given: the model's events have no fixed length.")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`num_sites` must be an integer of at least 1; got {value!r}.")
+    _length(model, value, "num_sites")
+    return int(value)
+
+
+def temperature(value) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < float("inf"):
+        raise ValueError(f"`temperature` must be above 0, or exactly 0 for the most likely symbols; got {value!r}.")
+    return float(value)
+
+
+def batch(model, data) -> dict:
+    """What `fit` hands over: an array, or a dict of x, context, mask and sample_weight, or a tuple of it and weights."""
+    sample_weight = None
+    if isinstance(data, tuple):
+        extra = data[1:]
+        data = data[0]
+        if extra and extra[0] is not None:
+            raise ValueError(
+                "`y` must be None: a density model learns `x` itself. Pass labels as "
+                "`fit({'x': x, 'context': {'label': y}})`."
+            )
+        sample_weight = extra[1] if len(extra) > 1 else None
+    if not isinstance(data, dict):
+        data = {"x": data}
+    unknown = sorted(set(data) - {"x", "context", "mask", "sample_weight"})
+    if unknown or "x" not in data:
+        raise ValueError(f"A batch must have the keys x, context, mask, sample_weight (x at least); got {sorted(data)}.")
+    inputs = {"context": None, "mask": None, "sample_weight": sample_weight} | data
+    inputs["x"] = symbols(model, inputs["x"])
+    inputs["mask"] = mask(model, inputs["x"], inputs["mask"])
+    return inputs
+
+
+def _length(model, length, name):
+    limit = model.max_sites if model.num_sites is None else None
+    if limit is not None and length is not None and length > limit:
+        raise ValueError(f"`{name}` has {length} sites; this model takes at most {limit} (its `max_sites`).")
+
+
+def _symbolic(value) -> bool:
+    import keras
+
+    return isinstance(value, keras.KerasTensor) or (isinstance(value, tf.Tensor) and not hasattr(value, "numpy"))
+
+
+def _text(shape) -> str:
+    return ", ".join("any" if size is None else str(size) for size in shape)

@@ -1,0 +1,22 @@
+"""What an event is generated from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextSpec:
+    """One input that an event may be conditioned on.
+
+    Attributes:
+        shape: of one event's value; `()` for a class.
+        dtype: of the value.
+        null: the value that stands for "unknown"; it is trained too, and used where no context is given.
+        num_classes: for classes, how many there are (0 … num_classes - 1); `null` comes on top.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: str = "int32"
+    null: float = 0
+    num_classes: int | None = None

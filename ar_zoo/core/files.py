@@ -1,0 +1,85 @@
+"""Files that are whole or absent: write to a temporary name in the same folder, then rename."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary path; when the block ends well it becomes `path`, and when it raises nothing is left.
+
+    The temporary name ends in the whole of the wanted name, so writers that look at the suffix (`.weights.h5`) are
+    content. Missing parent folders are made. An older file at `path` stays readable until the rename.
+
+    Args:
+        path: the file to write.
+
+    Yields:
+        a `Path` in the same folder, which does not exist yet.
+
+    Example: `with atomic_path("out.txt") as temporary: temporary.write_text("whole or absent")`
+    """
+    path = Path(path)
+    temporary = _temporary_beside(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields an empty temporary folder; when the block ends well it replaces the folder `path` with all its contents.
+
+    A folder cannot be replaced in one system call: for an instant between two renames `path` is absent and its older
+    contents lie beside it under a hidden name. No reader ever sees a half-written folder.
+
+    Args:
+        path: the folder to write.
+
+    Yields:
+        a `Path` to an empty folder in the same parent.
+
+    Raises:
+        ValueError: if `path` is a file.
+
+    Example: `with atomic_folder("preset") as temporary: (temporary / "manifest.json").write_text("{}")`
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"path must be a folder, or not exist yet; {path} is a file. Choose another name.")
+    temporary = _temporary_beside(path)
+    older = _temporary_beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            os.replace(path, older)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if older.exists():
+                os.replace(older, path)
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits. Example: `sha256_of("weights.safetensors")`"""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _temporary_beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.parent / f".{uuid.uuid4().hex[:12]}.{path.name}"

@@ -1,0 +1,210 @@
+"""The loop that draws events: one compiled loop over `begin_block` and `step`."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from ar_zoo.core import checks
+from ar_zoo.core.noise import uniform_noise
+
+_CHUNKS = (256, 64, 16, 4, 1)  # sizes in which a known beginning is read; each is compiled once
+
+
+def generate(
+    model, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress
+) -> np.ndarray:
+    """See `AutoregressiveModel.sample`."""
+    if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
+        raise ValueError(f"`num_samples` must be an integer of at least 1; got {num_samples!r}.")
+    if batch_size is not None and (not isinstance(batch_size, (int, np.integer)) or batch_size < 1):
+        raise ValueError(f"`batch_size` must be an integer of at least 1, or None; got {batch_size!r}.")
+    temperature = checks.temperature(temperature)
+    sites = checks.num_sites(model, num_sites)
+    values, known = known_sites(model, num_samples, sites, prefix, given, mask)
+    context = _rows_of_context(model, context, num_samples)
+    start = int(np.argmin(known.all(axis=0))) if not known.all() else sites
+    size = min(batch_size or num_samples, num_samples)
+    first_rows = range(0, num_samples, size)
+    if progress:
+        from tqdm import tqdm
+
+        first_rows = tqdm(first_rows, desc="sampling", unit="batch")
+    drawn = []
+    for first in first_rows:
+        # The last batch is filled up with rows that are thrown away: one shape, one compilation.
+        rows = np.minimum(np.arange(first, first + size), num_samples - 1)
+        noise = uniform_noise(seed, rows, 0, sites, model.head.noise_shape)
+        batch = run(
+            model,
+            noise,
+            values[rows],
+            known[rows],
+            {name: value[rows] for name, value in context.items()},
+            temperature,
+            start,
+        )
+        drawn.append(batch[: num_samples - first])
+    grid = model.grid_shape if model.num_sites is not None else (sites,)
+    return np.concatenate(drawn).reshape(num_samples, *grid, *model.head.site_shape)
+
+
+def known_sites(model, num_samples, sites, prefix, given, mask):
+    """`prefix`, or `given` and `mask`, as symbols [N, S, *site] and bool [N, S]."""
+    site_shape = model.head.site_shape
+    values = np.zeros((num_samples, sites, *site_shape), np.int32)
+    known = np.zeros((num_samples, sites), bool)
+    if (given is None) != (mask is None):
+        raise ValueError("`given` and `mask` go together: the symbols, and which of them are known.")
+    if prefix is not None and given is not None:
+        raise ValueError("`prefix` and `given` exclude each other: mark the prefix in `mask`.")
+    if prefix is not None:
+        prefix = _integers(prefix, "prefix")
+        rows, length = _split_prefix(model, prefix, num_samples)
+        if length > sites:
+            raise ValueError(f"`prefix` has {length} sites, more than the {sites} of an event. Shorten it.")
+        values[:, :length] = np.reshape(prefix, (rows, length, *site_shape))
+        known[:, :length] = True
+    if given is not None:
+        given, mask = _integers(given, "given"), np.asarray(mask)
+        grid = model.grid_shape if model.num_sites is not None else (sites,)
+        for name, value, shape in (("given", given, (*grid, *site_shape)), ("mask", mask, grid)):
+            if value.shape not in (shape, (num_samples, *shape)):
+                raise ValueError(
+                    f"`{name}` must have shape {list(shape)} or {[num_samples, *shape]}; got {list(value.shape)}."
+                )
+        if mask.dtype != bool:
+            raise ValueError(f"`mask` must be bool, True where `given` is known; got dtype {mask.dtype}.")
+        values[:] = np.broadcast_to(given, (num_samples, *grid, *site_shape)).reshape(values.shape)
+        known[:] = np.broadcast_to(mask, (num_samples, *grid)).reshape(known.shape)
+    inside = values[known]
+    if inside.size and (inside.min() < 0 or inside.max() >= model.head.num_symbols):
+        name = "prefix" if prefix is not None else "given"
+        raise ValueError(
+            f"`{name}` must hold symbols in 0..{model.head.num_symbols - 1}; got {inside.min()}..{inside.max()}."
+        )
+    return np.where(known.reshape(known.shape + (1,) * len(site_shape)), values, 0), known
+
+
+def _integers(value, name):
+    value = np.asarray(value)
+    if value.dtype.kind not in "iu":
+        raise ValueError(f"`{name}` must hold integer symbols; got dtype {value.dtype}. Use `model.head.encode`.")
+    return value
+
+
+def _split_prefix(model, prefix, num_samples):
+    """(rows, sites a row) of a prefix, from its rank: an event's rank, or one more with a row for each sample."""
+    rank, site = len(model.event_shape), int(np.prod(model.head.site_shape, dtype=int))
+    for rows_given, item_rank in ((False, {1, rank}), (True, {2, rank + 1})):
+        if prefix.ndim in item_rank and (not rows_given or prefix.shape[0] == num_samples):
+            rows = num_samples if rows_given else 1
+            tail = prefix.shape[int(rows_given) + 1 :]
+            if prefix.ndim - int(rows_given) == rank and tail != tuple(model.event_shape[1:]):
+                continue
+            if prefix.size % (rows * site) == 0:
+                return rows, prefix.size // (rows * site)
+    raise ValueError(
+        f"`prefix` must be [sites] or [{num_samples}, sites] (or whole rows of an event of shape "
+        f"{list(model.event_shape)}); got shape {list(prefix.shape)}."
+    )
+
+
+def _rows_of_context(model, context, num_samples):
+    full = {}
+    for name, value in checks.context(model, context).items():
+        spec = model.context_spec[name]
+        value = np.asarray(value).astype(spec.dtype)
+        if value.shape not in (spec.shape, (num_samples, *spec.shape)):
+            raise ValueError(
+                f"`context[{name!r}]` must have shape {list(spec.shape)} or {[num_samples, *spec.shape]}; "
+                f"got {list(value.shape)}."
+            )
+        full[name] = np.broadcast_to(value, (num_samples, *spec.shape))
+    for name, spec in model.context_spec.items():
+        full.setdefault(name, np.full((num_samples, *spec.shape), spec.null, spec.dtype))
+    return full
+
+
+def run(model, noise, values, known, context, temperature, start):
+    """One batch, from its noise. `start` is the first site that some row does not know."""
+    compiled = _compiled(model)
+    batch, sites = known.shape
+    cache = model.init_cache(batch, sites)
+    values = tf.constant(values, tf.int32)
+    index = 0
+    if model.block_sizes is None:
+        # A known beginning is read in chunks; its last site stays for the loop, which needs it as `prev`.
+        before = tf.concat([tf.fill((batch, 1, *model.head.site_shape), -1), values[:, :-1]], axis=1)
+        while index < start - 1:
+            size = next(chunk for chunk in _CHUNKS if chunk <= start - 1 - index or chunk == 1)
+            cache = compiled["read"](before[:, index : index + size], cache, tf.constant(index), context)
+            index += size
+    return compiled["loop"](
+        tf.constant(noise),
+        values,
+        tf.constant(known),
+        context,
+        tf.constant(temperature, tf.float32),
+        cache,
+        tf.constant(min(index, sites - 1)),
+        tf.constant(start),
+    ).numpy()
+
+
+def _compiled(model) -> dict:
+    """The model's compiled functions, made once."""
+    functions = model.__dict__.get("_ar_zoo_compiled")
+    if functions is None:
+        loop = tf.function(lambda *arguments: _loop(model, *arguments), jit_compile=True)
+        read = tf.function(lambda *arguments: model.step(*arguments)[1], jit_compile=True)
+        functions = {"loop": loop, "read": read}
+        object.__setattr__(model, "_ar_zoo_compiled", functions)
+    return functions
+
+
+def _loop(model, noise, values, known, context, temperature, cache, first, start):
+    """Draws sites `start …`; earlier ones are taken as known. Without blocks, `cache` has seen those before `first`."""
+    head, rank = model.head, len(model.head.site_shape)
+    batch, sites = known.shape
+
+    def site(index, prev, cache, x):
+        params, cache = model.step(prev, cache, index, context)
+        drawn = head.sample(params[:, 0], tf.gather(noise, index, axis=1), temperature)
+        keep = tf.reshape(tf.gather(known, index, axis=1), (batch,) + (1,) * rank)
+        drawn = tf.where(keep, tf.gather(values, index, axis=1), drawn)
+        return index + 1, drawn[:, None], cache, ops.slice_update(x, [0, index] + [0] * rank, drawn[:, None])
+
+    def run_sites(first, stop, prev, cache, x):
+        return tf.while_loop(lambda index, *_: index < stop, site, (first, prev, cache, x))
+
+    nothing = tf.fill((batch, 1, *head.site_shape), -1)
+    if model.block_sizes is None:
+        prev = tf.where(first > 0, values[:, None, ...][:, :, tf.maximum(first - 1, 0)], nothing)
+        return run_sites(first, sites, prev, cache, values)[3]
+
+    def block(size, begin, before, cache, x):
+        """One block; blocks that are known as a whole only go through `begin_block`."""
+        cache = model.begin_block(before, cache, begin, context)
+        prev = tf.where(begin > 0, before[:, -1:], nothing)
+        stop = begin + size
+        cache, x = run_sites(tf.where(start >= stop, stop, begin), stop, prev, cache, x)[2:]
+        x = tf.ensure_shape(x, values.shape)
+        return stop, tf.slice(x, [0, begin] + [0] * rank, [batch, size] + [-1] * rank), cache, x
+
+    begin, x = tf.constant(0), values
+    sizes = list(model.block_sizes)
+    before = tf.fill((batch, sizes[0], *head.site_shape), -1)
+    for size, run_of_blocks in itertools.groupby(sizes):
+        stop = begin + size * len(list(run_of_blocks))
+        if before.shape[1] != size:  # the first block of a run of another size sees a block of the size before
+            begin, before, cache, x = block(size, begin, before, cache, x)
+        begin, before, cache, x = tf.while_loop(
+            lambda begin, *_, stop=stop: begin < stop,
+            lambda *state, size=size: block(size, *state),
+            (begin, before, cache, x),
+        )
+    return x

@@ -1,0 +1,306 @@
+"""The contract: a model says how each site depends on those before it; everything else is derived here."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from keras.src import backend  # `compute_output_spec` has no public name
+
+from ar_zoo.core import cache as caches
+from ar_zoo.core import checks
+from ar_zoo.core.config import Configurable
+from ar_zoo.core.context import ContextSpec
+from ar_zoo.core.likelihood import BitsPerDimension
+
+
+class AutoregressiveModel(Configurable, keras.Model):
+    """A distribution over `x`, factorised site by site.
+
+    A family writes its constructor (every argument kept under its own name, `self.build()` last), `call`,
+    `cache_spec`, `step` and `receptive_field`. It gets `log_prob`, `sample`, `fit`, `save` and export from here.
+
+    Attributes:
+        head: turns parameters into a distribution over one site.
+        event_shape: shape of one `x`; `(None,)` where the length is free.
+        PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
+        EXEMPT: law number → reason, for laws (6 and 10 only) that the family cannot obey.
+    """
+
+    PRESETS: dict[str, dict] = {}
+    EXEMPT: dict[int, str] = {}
+    metric_classes: tuple = (BitsPerDimension,)
+
+    def __init__(self, head, event_shape, **kwargs):
+        super().__init__(**kwargs)
+        self.head = head
+        self.event_shape = tuple(event_shape)
+        self._likelihood_metrics = [metric() for metric in self.metric_classes]
+
+    # What a family may say about itself.
+
+    @property
+    def grid_shape(self) -> tuple:
+        """`event_shape` without what belongs to one site."""
+        return self.event_shape[: len(self.event_shape) - len(self.head.site_shape)]
+
+    @property
+    def num_sites(self) -> int | None:
+        return None if None in self.grid_shape else int(np.prod(self.grid_shape))
+
+    @property
+    def max_sites(self) -> int | None:
+        """The longest event the model can take; `None` for no limit."""
+        return self.num_sites
+
+    @property
+    def context_spec(self) -> dict[str, ContextSpec]:
+        return {}
+
+    @property
+    def block_sizes(self) -> tuple[int, ...] | None:
+        """Numbers of sites that share the work of `begin_block`; `None` if the family has no such work."""
+        return None
+
+    def call(self, x, context=None, training=False):
+        """Teacher-forced parameters `[B, *grid, params_size]`; `params[i]` describes `x[i]` given the sites before it."""
+        raise TypeError(f"{type(self).__name__} must define `call`.")
+
+    def receptive_field(self, num_sites: int | None = None) -> np.ndarray:
+        """Boolean [S, S]: whether site j may, and does, reach the parameters of site i. By default all earlier ones."""
+        sites = num_sites or self.num_sites
+        return np.tri(sites, sites, -1, dtype=bool)
+
+    def cache_spec(self, max_sites: int) -> dict:
+        """Kinds of state by name. The default keeps the symbols seen so far."""
+        return {"seen": caches.State((max_sites, *self.head.site_shape), "int32")}
+
+    def begin_block(self, prev, cache, index, context=None):
+        """Work shared by the sites of the block that starts at site `index`; `prev` [B, n, …] is the block before."""
+        return cache
+
+    @caches.site_by_site
+    def step(self, prev, cache, index, context=None):
+        """Parameters of the next K sites, and the new cache. This default runs `call` on all that was seen: slow, right.
+
+        Args:
+            prev: int32 [B, K, *site_shape], the sites before `index … index + K - 1`; -1 is "nothing yet".
+            cache: as `init_cache` made it or the last step returned it. With blocks, a chunk stays inside one block,
+                and `begin_block` has been called for it.
+            index: scalar, the slot of the first site.
+            context: as in `call`.
+            positions: int32 [B, K], for ragged rows: each row's own site numbers; -1 holds the row as it is.
+
+        Returns:
+            (params [B, K, params_size], cache).
+        """
+        seen = cache["seen"]
+        sites = seen.shape[1]
+        before = ops.equal(ops.arange(sites), ops.expand_dims(index - 1, -1))
+        before = ops.reshape(before, (-1, sites) + (1,) * len(self.head.site_shape))
+        seen = ops.where(before, prev, seen)
+        params = self._flat(self(self._unflat(seen), context=context))
+        spec = caches.Link(sites, ())
+        return ops.expand_dims(spec.read({"block": params}, index), 1), {"seen": seen}
+
+    # Derived.
+
+    def build(self, input_shape=None):
+        """Makes all weights, by tracing `call` once on symbols of the right shape."""
+        shape = tuple(size or self.trace_sites for size in self.event_shape)
+        x = keras.KerasTensor((1, *shape), dtype="int32")
+        backend.compute_output_spec(self.call, x, context=self.full_context(None, 1))
+
+    trace_sites = 8
+
+    def init_cache(self, batch_size: int, max_sites: int | None = None) -> dict:
+        """A cache that has seen nothing, for up to `max_sites` sites."""
+        max_sites = checks.num_sites(self, max_sites)
+        return caches.init_cache(self.cache_spec(max_sites), batch_size)
+
+    def __call__(self, x, context=None, mask=None, training=None):
+        """`call`, with padding: `mask` [B, S] is False where a site is padding, anywhere in a row.
+
+        The real sites are moved to the front, where causality keeps the padding behind them out of sight, and the
+        parameters are moved back. No family has to know about masks.
+        """
+        context = self.full_context(context, ops.shape(x)[0])
+        if mask is None:
+            return super().__call__(x, context=context, training=training)
+        order = ops.argsort(ops.cast(ops.logical_not(mask), "int32"), axis=1)
+        back = ops.argsort(order, axis=1)
+        spread = lambda index, rank: ops.reshape(index, (*ops.shape(index), *([1] * (rank - 2))))  # noqa: E731
+        x = ops.take_along_axis(ops.convert_to_tensor(x), spread(order, len(x.shape)), axis=1)
+        params = super().__call__(x, context=context, training=training)
+        return ops.take_along_axis(params, spread(back, len(params.shape)), axis=1)
+
+    def full_context(self, context, batch_size) -> dict:
+        """The context as a dict with every name of `context_spec`, the null value where nothing was given."""
+        given = checks.context(self, context)
+        full = {}
+        for name, spec in self.context_spec.items():
+            if name in given:
+                full[name] = ops.convert_to_tensor(given[name], dtype=spec.dtype)
+            else:
+                full[name] = ops.full((batch_size, *spec.shape), spec.null, dtype=spec.dtype)
+        return full
+
+    def log_prob(self, x, context=None, mask=None, reduce="event"):
+        """Log-probability in nats.
+
+        Args:
+            x: int symbols [B, *event_shape].
+            context: value of the only input of `context_spec`, or a dict of them; `None` for "unknown".
+            mask: bool [B, S], False where a site is padding; padding is not scored (0). For free lengths.
+            reduce: `"event"` → [B]; `"site"` → [B, *grid]; `"coordinate"` → [B, *event_shape].
+
+        Example:
+            >>> model.log_prob(np.zeros((2, 28, 28, 1), "int32")).shape
+            TensorShape([2])
+        """
+        if reduce not in ("event", "site", "coordinate"):
+            raise ValueError(f"`reduce` must be 'event', 'site' or 'coordinate'; got {reduce!r}.")
+        x, mask = checks.symbols(self, x), checks.mask(self, x, mask)
+        params = ops.cast(self(x, context=context, mask=mask), _likelihood_dtype(self))
+        if reduce == "coordinate" and self.head.site_shape:
+            each = [
+                ops.take_along_axis(self.head.coordinate_log_probs(params, x, c), x[..., c : c + 1], axis=-1)
+                for c in range(self.head.site_shape[-1])
+            ]
+            site = ops.concatenate(each, axis=-1)
+        else:
+            site = self.head.distribution(params).log_prob(x)
+        if mask is not None:
+            site = ops.where(ops.reshape(mask, (*ops.shape(mask), *([1] * (len(site.shape) - 2)))), site, 0.0)
+        return ops.sum(site, axis=list(range(1, len(site.shape)))) if reduce == "event" else site
+
+    def sample(
+        self,
+        num_samples: int = 1,
+        seed: int = 0,
+        context=None,
+        prefix=None,
+        given=None,
+        mask=None,
+        temperature: float = 1.0,
+        num_sites: int | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """Draws events. The same seed gives the same sample, in any batch and on any engine.
+
+        Args:
+            num_samples: how many.
+            seed: an integer of at least 0.
+            context: one value for all, or one for each sample.
+            prefix: the first sites, in order: `[P]` for all samples or `[num_samples, P]` (images: rows of pixels
+                may be given as `[rows, W, C]` or `[num_samples, rows, W, C]`).
+            given, mask: an event (or one for each sample), and which of its sites are known: those are kept and the
+                others drawn in order. A known site informs the sites after it, not those before.
+            temperature: divides the logits; 0 takes the most likely symbol at each site.
+            num_sites: the length, where it is free.
+            batch_size: how many rows run at once; all by default.
+            progress: show a bar over the batches.
+
+        Returns:
+            int32 [num_samples, *event_shape].
+
+        Example:
+            >>> model.sample(4, seed=1).shape
+            (4, 28, 28, 1)
+        """
+        from ar_zoo.core.generate import generate
+
+        return generate(
+            self, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress
+        )
+
+    def as_distribution(self, context=None, num_sites: int | None = None):
+        """The model as a `tfd.Distribution` over events."""
+        from ar_zoo.core.distribution import EventDistribution
+
+        return EventDistribution(self, context, checks.num_sites(self, num_sites))
+
+    def save_preset(self, folder, **manifest):
+        """Writes a preset folder that `ar_zoo.load` reads; see `ar_zoo.save`."""
+        from ar_zoo.core.pretrained import save
+
+        return save(self, folder, **manifest)
+
+    # Training.
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True, mask=None):
+        """Mean negative log-likelihood in nats per dimension, plus the layers' own losses."""
+        total, count = self._nll(x, y_pred, mask, sample_weight)
+        return self._mean(total, count) + self._regularisation()
+
+    def _nll(self, x, params, mask, sample_weight):
+        """Sum of weighted negative log-likelihoods (nats), and the sum of the weights of the dimensions."""
+        params = ops.cast(params, _likelihood_dtype(self))
+        nll = -self.head.distribution(params).log_prob(x)
+        weight = ops.ones_like(nll)
+        if mask is not None:
+            weight = weight * ops.reshape(ops.cast(mask, nll.dtype), (*ops.shape(mask), *([1] * (len(nll.shape) - 2))))
+        if sample_weight is not None:
+            weight = weight * ops.reshape(ops.cast(sample_weight, nll.dtype), (-1,) + (1,) * (len(nll.shape) - 1))
+        coordinates = int(np.prod(self.head.site_shape, dtype=int))
+        return ops.sum(nll * weight), ops.sum(weight) * coordinates
+
+    def _mean(self, total, count):
+        """`total / count` over all replicas: the replicas' gradients are added, so each divides by the global count."""
+        replicas = tf.distribute.get_replica_context()
+        if replicas is not None and replicas.num_replicas_in_sync > 1:
+            count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, count)
+        return total / ops.maximum(count, 1e-9)
+
+    def _regularisation(self):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return sum(self.losses, 0.0) / replicas if self.losses else 0.0
+
+    def train_step(self, data):
+        inputs = checks.batch(self, data)
+        with tf.GradientTape() as tape:
+            params = self(inputs["x"], context=inputs["context"], mask=inputs["mask"], training=True)
+            loss = self.compute_loss(
+                x=inputs["x"], y_pred=params, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        return self._update_metrics(inputs, params)
+
+    def test_step(self, data):
+        inputs = checks.batch(self, data)
+        params = self(inputs["x"], context=inputs["context"], mask=inputs["mask"], training=False)
+        return self._update_metrics(inputs, params)
+
+    def predict_step(self, data):
+        inputs = checks.batch(self, data)
+        return self(inputs["x"], context=inputs["context"], mask=inputs["mask"], training=False)
+
+    def _update_metrics(self, inputs, params):
+        total, count = self._nll(inputs["x"], params, inputs["mask"], inputs["sample_weight"])
+        mean = total / ops.maximum(count, 1e-9)
+        self._loss_tracker.update_state(mean + sum(self.losses, 0.0), sample_weight=count)
+        for metric in self._likelihood_metrics:
+            metric.update_state(mean, sample_weight=count)
+        return self.get_metrics_result()
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """The weights exist since the constructor; only the optimizer's are made here."""
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    # Sites in a row ↔ events in their own shape.
+
+    def _flat(self, params):
+        return ops.reshape(params, (-1, int(np.prod(params.shape[1:-1])), params.shape[-1]))
+
+    def _unflat(self, sites):
+        grid = self.grid_shape if None not in self.grid_shape else (sites.shape[1],)
+        return ops.reshape(sites, (-1, *grid, *self.head.site_shape))
+
+
+def _likelihood_dtype(model):
+    return "float64" if model.compute_dtype == "float64" else "float32"

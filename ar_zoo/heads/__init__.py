@@ -1,0 +1,9 @@
+"""Heads: from a network's parameters to a distribution over one site."""
+
+from ar_zoo.heads.base import Head
+from ar_zoo.heads.bernoulli import Bernoulli
+from ar_zoo.heads.categorical import Categorical
+from ar_zoo.heads.discretized_logistic_mixture import DiscretizedLogisticMixture
+from ar_zoo.heads.mu_law_categorical import MuLawCategorical
+
+__all__ = ["Bernoulli", "Categorical", "DiscretizedLogisticMixture", "Head", "MuLawCategorical"]

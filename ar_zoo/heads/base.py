@@ -1,0 +1,97 @@
+"""What every head offers."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from ar_zoo.core.config import Configurable
+
+
+class Head(Configurable):
+    """Parameters → the distribution of one site. Stateless; a model owns one.
+
+    Attributes:
+        site_shape: shape of one site of `x`: `()` for a symbol, `(3,)` for a pixel whose channels are one site.
+        num_symbols: size of the alphabet of one coordinate.
+        params_size: how many channels the network emits for a site.
+        noise_shape: shape of the uniform noise that draws one site.
+    """
+
+    site_shape: tuple[int, ...] = ()
+    num_symbols: int
+    params_size: int
+    noise_shape: tuple[int, ...] = (1,)
+
+    def distribution(self, params, temperature=1.0):
+        """A TFP distribution over one site, batched like `params` without its last axis."""
+        raise TypeError(f"{type(self).__name__} must define `distribution`.")
+
+    def coordinate_log_probs(self, params, known=None, coordinate: int = 0):
+        """Log-probabilities `[..., num_symbols]` (nats) of one coordinate of a site, given the site's earlier ones.
+
+        Args:
+            params: `[..., params_size]`.
+            known: the site's symbols, of which those before `coordinate` are read. Not needed for scalar sites.
+            coordinate: which coordinate of the site.
+        """
+        raise TypeError(f"{type(self).__name__} must define `coordinate_log_probs`.")
+
+    def sample(self, params, noise, temperature=1.0):
+        """Symbols from noise: the same noise gives the same symbols on every engine.
+
+        Args:
+            params: float `[..., params_size]`.
+            noise: float32 uniforms in (0, 1), `[..., *noise_shape]`.
+            temperature: a float or scalar tensor; 0 takes the most likely symbol.
+
+        Returns:
+            int32 `[..., *site_shape]`.
+        """
+        raise TypeError(f"{type(self).__name__} must define `sample`.")
+
+    def encode(self, values) -> np.ndarray:
+        """Raw data → symbols. By default the raw data are the symbols; they are checked."""
+        values = np.asarray(values)
+        if values.dtype.kind not in "iub":
+            raise ValueError(
+                f"`values` must hold integers from 0 to {self.num_symbols - 1}; got dtype {values.dtype}. "
+                "Cast them (`values.astype('int32')`) if they are whole numbers."
+            )
+        if values.size and (values.min() < 0 or values.max() >= self.num_symbols):
+            raise ValueError(
+                f"`values` must lie in 0..{self.num_symbols - 1}; got {values.min()}..{values.max()}."
+            )
+        return values.astype(np.int32)
+
+    def decode(self, symbols) -> np.ndarray:
+        """Symbols → raw data."""
+        return np.asarray(symbols)
+
+    def __repr__(self):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.constructor_arguments().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self):
+        return hash(repr(self))
+
+
+def positive(temperature):
+    """A divisor that is safe where the temperature is 0; `greedy_or` then picks the other branch."""
+    temperature = ops.cast(temperature, "float32")
+    return ops.where(temperature > 0, temperature, ops.ones_like(temperature))
+
+
+def greedy_or(temperature, greedy, drawn):
+    return ops.where(ops.cast(temperature, "float32") > 0, drawn, greedy)
+
+
+def draw_index(logits, uniform):
+    """One uniform `[...]` through the inverse CDF of `softmax(logits)`: int32 `[...]`."""
+    weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    cumulative = ops.cumsum(weights, axis=-1)
+    threshold = ops.expand_dims(uniform, -1) * cumulative[..., -1:]
+    return ops.sum(ops.cast(cumulative[..., :-1] < threshold, "int32"), axis=-1)

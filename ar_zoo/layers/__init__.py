@@ -1,0 +1,27 @@
+"""Layers that models are composed of: `keras.ops` only, so they run on every Keras backend."""
+
+from ar_zoo.layers.attention import CausalSelfAttention
+from ar_zoo.layers.causal_conv import DilatedCausalConv1D
+from ar_zoo.layers.conditioning import Conditioning, NullDropout
+from ar_zoo.layers.embedding import SymbolEmbedding
+from ar_zoo.layers.gated import GatedActivation, ResidualSkip
+from ar_zoo.layers.masked_conv import MaskedConv2D
+from ar_zoo.layers.pixels import PixelFeatures
+from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
+
+__all__ = [
+    "CausalSelfAttention",
+    "Conditioning",
+    "DilatedCausalConv1D",
+    "GatedActivation",
+    "LearnedPositions",
+    "MaskedConv2D",
+    "NoPositions",
+    "NullDropout",
+    "PixelFeatures",
+    "ResidualSkip",
+    "RotaryPositions",
+    "SinusoidalPositions",
+    "SymbolEmbedding",
+    "get_positions",
+]

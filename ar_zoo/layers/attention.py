@@ -1,0 +1,130 @@
+"""Causal self-attention with a cache (Vaswani et al. 2017; grouped queries, arXiv:2305.13245)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from ar_zoo.core.cache import KeyValue
+from ar_zoo.core.config import Configurable
+from ar_zoo.layers.positions import get_positions
+
+
+@keras.saving.register_keras_serializable(package="ar_zoo")
+class CausalSelfAttention(Configurable, keras.layers.Layer):
+    """Multi-head attention in which an entry sees itself and the entries before it.
+
+    Args:
+        num_heads: heads of queries; divides the channels.
+        num_kv_heads: heads of keys and values, shared by groups of queries; divides `num_heads`. 1 is multi-query
+            attention, `None` one for each query head.
+        positions: `"none"`, `"learned"`, `"sinusoidal"`, `"rotary"`, or a layer; applied to queries and keys.
+        max_positions: size of the table of learned positions.
+        window: how many entries, itself included, an entry sees; `None` for all.
+        use_bias: whether the four projections have biases.
+        dropout: rate on the attention weights.
+
+    Shapes:
+        [B, T, units] → [B, T, units].
+
+    Example:
+        >>> CausalSelfAttention(4, positions="rotary")(np.zeros((1, 16, 32), "float32")).shape
+        TensorShape([1, 16, 32])
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        num_kv_heads=None,
+        positions="none",
+        max_positions=None,
+        window=None,
+        use_bias=True,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if num_heads < 1 or (num_kv_heads is not None and (num_kv_heads < 1 or num_heads % num_kv_heads)):
+            raise ValueError(f"`num_kv_heads` must divide `num_heads`; got {num_kv_heads} and {num_heads}.")
+        if window is not None and window < 1:
+            raise ValueError(f"`window` must be at least 1, or None for all; got {window}.")
+        self.num_heads, self.num_kv_heads, self.positions = num_heads, num_kv_heads, positions
+        self.max_positions, self.window, self.use_bias, self.dropout = max_positions, window, use_bias, dropout
+        self._kv_heads = num_kv_heads or num_heads
+        self._scheme = get_positions(positions, max_positions, name="positions", dtype=self.dtype_policy)
+        self._dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        units = input_shape[-1]
+        if units % self.num_heads:
+            raise ValueError(f"`num_heads` = {self.num_heads} must divide the input's {units} channels.")
+        self._size = units // self.num_heads
+
+        def dense(name, size):
+            layer = keras.layers.Dense(size, use_bias=self.use_bias, name=name, dtype=self.dtype_policy)
+            layer.build((None, None, units))
+            return layer
+
+        self._query = dense("query", units)
+        self._key = dense("key", self._kv_heads * self._size)
+        self._value = dense("value", self._kv_heads * self._size)
+        self._out = dense("out", units)
+        if not self._scheme.built:
+            self._scheme.build((None, None, self._size))
+
+    def _project(self, x, positions):
+        length = x.shape[1]
+        heads = lambda y, n: ops.reshape(y, (-1, length, n, self._size))  # noqa: E731
+        query = self._scheme(heads(self._query(x), self.num_heads), positions)
+        key = self._scheme(heads(self._key(x), self._kv_heads), positions)
+        query = ops.reshape(query, (-1, length, self._kv_heads, self.num_heads // self._kv_heads, self._size))
+        return query, ops.transpose(key, (0, 2, 1, 3)), ops.transpose(heads(self._value(x), self._kv_heads), (0, 2, 1, 3))
+
+    def _attend(self, query, key, value, allowed, training):
+        """query [B, T, KV, G, D]; key, value [B, KV, S, D]; allowed [B or 1, T, S]."""
+        scores = ops.einsum("btkgd,bksd->bkgts", query * self._size**-0.5, key)
+        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
+        scores = ops.where(allowed[:, None, None], scores, -1e9)
+        weights = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
+        weights = self._dropout(weights, training=training)
+        mixed = ops.einsum("bkgts,bksd->btkgd", weights, value)
+        return self._out(ops.reshape(mixed, (-1, query.shape[1], self.num_heads * self._size)))
+
+    def _allowed(self, query_at, key_at):
+        """Which keys a query sees, from positions [..., T] and [..., S]; -1 is an empty slot."""
+        query_at, key_at = ops.expand_dims(query_at, -1), ops.expand_dims(key_at, -2)
+        allowed = ops.logical_and(key_at >= 0, key_at <= query_at)
+        return allowed if self.window is None else ops.logical_and(allowed, query_at - key_at < self.window)
+
+    def call(self, x, training=False):
+        at = ops.arange(x.shape[1])
+        query, key, value = self._project(x, at)
+        return self._attend(query, key, value, self._allowed(at, at)[None], training)
+
+    def cache_spec(self, max_entries: int) -> dict:
+        """One tensor for the keys and one for the values, [B, heads, entries, size]."""
+        shape = (self._kv_heads, max_entries, self._size)
+        return {name: KeyValue(shape, self.compute_dtype, axis=1) for name in ("key", "value")}
+
+    def step(self, x, cache, index, query_at, key_at):
+        """The outputs of the next K entries.
+
+        Args:
+            x: [B, K, units].
+            cache: as `cache_spec` describes it.
+            index: scalar, the slot of the first of them.
+            query_at: [K] or [B, K], their positions.
+            key_at: [entries] or [B, entries], the positions that the slots hold, these K included; -1 is empty.
+
+        Returns:
+            ([B, K, units], the new cache).
+        """
+        query, key, value = self._project(x, ops.maximum(query_at, 0))
+        spec = self.cache_spec(cache["key"].shape[2])
+        cache = {
+            "key": spec["key"].write(cache["key"], key, index),
+            "value": spec["value"].write(cache["value"], value, index),
+        }
+        allowed = self._allowed(query_at, key_at)
+        allowed = allowed if len(allowed.shape) == 3 else allowed[None]
+        return self._attend(query, cache["key"], cache["value"], allowed, False), cache

@@ -1,0 +1,45 @@
+"""Symbols → vectors, with a vector of its own for the start."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from ar_zoo.core.config import Configurable
+
+
+@keras.saving.register_keras_serializable(package="ar_zoo")
+class SymbolEmbedding(Configurable, keras.layers.Layer):
+    """A learned vector for each symbol. -1, "nothing yet", has one too, unless a symbol of the alphabet starts events.
+
+    Args:
+        num_symbols: size of the alphabet.
+        units: size of a vector.
+        start_symbol: the symbol that stands for "nothing yet"; `None` for a vector of its own.
+
+    Shapes:
+        int [...] → [..., units].
+    """
+
+    def __init__(self, num_symbols, units, start_symbol=None, **kwargs):
+        super().__init__(**kwargs)
+        if start_symbol is not None and not 0 <= start_symbol < num_symbols:
+            raise ValueError(f"`start_symbol` must be a symbol in 0..{num_symbols - 1}, or None; got {start_symbol}.")
+        self.num_symbols, self.units, self.start_symbol = num_symbols, units, start_symbol
+        # The vector of the start, if it has its own, is the last row.
+        self._start = num_symbols if start_symbol is None else start_symbol
+
+    def build(self, input_shape):
+        rows = self.num_symbols + int(self.start_symbol is None)
+        self.table = self.add_weight(
+            name="table", shape=(rows, self.units), initializer=keras.initializers.RandomNormal(stddev=0.02)
+        )
+
+    def call(self, symbols):
+        rows = ops.where(symbols < 0, self._start, symbols)
+        return ops.take(ops.cast(self.table, self.compute_dtype), rows, axis=0)
+
+    def logits(self, x):
+        """x · tableᵀ: the table as the output layer too ("tied")."""
+        table = ops.cast(self.table, self.compute_dtype)[: self.num_symbols]
+        return ops.matmul(x, ops.transpose(table))

@@ -1,0 +1,214 @@
+"""Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328).
+
+A vertical stack sees all rows above at full width, a horizontal stack the pixels to the left and, through 1x1 links,
+the vertical stack: together every earlier pixel, without the blind spot of masked 3x3 kernels.
+
+    v_l = W_v ∗ gate(v_{l-1})                        rows above (a whole row at a time)
+    h_l = h_{l-1} + R · gate(W_h ∗ h_{l-1} + L v_l + V c)      c: the class
+
+Deviations: the shift by one row between the stacks is in the first vertical kernel (type "above"); the output sums
+skips of all layers instead of reading the last; dropout after the gates.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from ar_zoo.core.cache import site_by_site
+from ar_zoo.core.context import ContextSpec
+from ar_zoo.core.model import AutoregressiveModel
+from ar_zoo.core.registry import register
+from ar_zoo.heads import Categorical
+from ar_zoo.layers import Conditioning, GatedActivation, MaskedConv2D, NullDropout, PixelFeatures, ResidualSkip
+from ar_zoo.layers.masked_conv import compose_reach
+
+
+@register("gated_pixel_cnn")
+class GatedPixelCNN(AutoregressiveModel):
+    """Images, pixel by pixel in raster order, with class conditioning if wanted.
+
+    Args:
+        image_shape: (height, width, channels).
+        head: `Categorical` or `Bernoulli` draw channel after channel (R, then G given R, then B given both), a
+            `DiscretizedLogisticMixture` the whole pixel.
+        num_layers: gated layers after the first.
+        units: channels of each stack; a multiple of the number of channels drawn one by one.
+        input_kernel_size, kernel_size: of the first layer and of the others.
+        num_classes: classes of the context "label"; `None` for an unconditional model.
+        label_dropout: how often training hides the label, so that the model also knows the unconditional density.
+        dropout: rate after the gates.
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        head,
+        num_layers=8,
+        units=64,
+        input_kernel_size=7,
+        kernel_size=3,
+        num_classes=None,
+        label_dropout=0.1,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(head, image_shape, **kwargs)
+        self.image_shape, self.num_layers, self.units = tuple(image_shape), num_layers, units
+        self.input_kernel_size, self.kernel_size = input_kernel_size, kernel_size
+        self.num_classes, self.label_dropout, self.dropout = num_classes, label_dropout, dropout
+        channels = self.image_shape[-1]
+        self._groups = 1 if head.site_shape else channels
+        policy = {"dtype": self.dtype_policy}
+
+        self._features = PixelFeatures(head.num_symbols, self._groups, name="features", **policy)
+        self._gate = GatedActivation(name="gate", **policy)
+        self._drop = keras.layers.Dropout(dropout, name="dropout", **policy)
+        self._layers_of_stacks = [
+            _GatedLayer(
+                units, input_kernel_size if i == 0 else kernel_size, i == 0, self._groups, num_classes, name=f"layer_{i}", **policy
+            )
+            for i in range(num_layers + 1)
+        ]
+        if num_classes:
+            self._hide_label = NullDropout(label_dropout, num_classes, name="label_dropout", **policy)
+        self._hidden = MaskedConv2D(units, 1, "B", self._groups, name="hidden", **policy)
+        outputs = head.params_size * self._groups
+        self._output = MaskedConv2D(outputs, 1, "B", self._groups, name="output", **policy)
+        self.build()
+
+    @property
+    def context_spec(self):
+        if not self.num_classes:
+            return {}
+        return {"label": ContextSpec((), "int32", self.num_classes, self.num_classes)}
+
+    @property
+    def block_sizes(self):
+        height, width, _ = self.image_shape
+        return (width * self._groups,) * height
+
+    def call(self, x, context=None, training=False):
+        label = None
+        if self.num_classes:
+            label = self._hide_label(context["label"], training=training)
+        v = h = self._features(x)
+        skips = 0.0
+        for layer in self._layers_of_stacks:
+            v, link = layer.vertical(v, label, self._gate)
+            v = self._drop(v, training=training)
+            activation = self._drop(self._gate(layer.row_conv(h) + link), training=training)
+            h, skip = layer.wiring(activation, h)
+            skips = skips + skip
+        return self._to_params(self._output(ops.relu(self._hidden(ops.relu(skips)))))
+
+    def _to_params(self, y):
+        return y if self.head.site_shape else self._features.split_groups(y)
+
+    def receptive_field(self, num_sites=None):
+        height, width, _ = self.image_shape
+        first, *others = self._layers_of_stacks
+        all_groups = np.ones((self._groups, self._groups), bool)
+        vertical = first.column_conv.reach(height, width)
+        horizontal = first.row_conv.reach(height, width) | np.kron(vertical, all_groups)
+        for layer in others:
+            vertical = compose_reach(layer.column_conv.reach(height, width), vertical)
+            along = compose_reach(layer.row_conv.reach(height, width), horizontal)
+            horizontal = along | horizontal | np.kron(vertical, all_groups)
+        return horizontal
+
+    # Cached: the vertical stack once a row, the horizontal stack once a site.
+
+    def cache_spec(self, max_sites):
+        _, width, channels = self.image_shape
+        spec = {"window": self._features.window_spec(self._layers_of_stacks[0].left, channels)}
+        for layer in self._layers_of_stacks:
+            spec[layer.name] = {"rows": layer.column_conv.rows_spec(width), "link": layer.row_conv.link_spec(width)}
+            if not layer.first:
+                spec[layer.name]["left"] = layer.row_conv.left_spec()
+        return spec
+
+    def begin_block(self, prev, cache, index, context=None):
+        width, channels = self.image_shape[1:]
+        batch = prev.shape[0]
+        label = context["label"] if self.num_classes else None
+        row = self._features(ops.reshape(prev, (batch, width, channels)))
+        new = {"window": ops.full_like(cache["window"], -1)}
+        for layer in self._layers_of_stacks:
+            v, rows = layer.column_conv.step_row(row, cache[layer.name]["rows"])
+            row, link = layer.link(v, label, self._gate)
+            new[layer.name] = {"rows": rows, "link": layer.row_conv.link_spec(width).write(link)}
+            if not layer.first:
+                new[layer.name]["left"] = ops.zeros_like(cache[layer.name]["left"])
+        return new
+
+    @site_by_site
+    def step(self, prev, cache, index, context=None):
+        width = self.image_shape[1]
+        features, window, fresh, column = self._features.step(prev, cache["window"], index, width)
+        new, h, skips = {"window": window}, None, 0.0
+        for layer in self._layers_of_stacks:
+            old = cache[layer.name]
+            link = layer.row_conv.link_spec(width).read(old["link"], column)
+            new[layer.name] = dict(old)
+            if layer.first:
+                pre = layer.row_conv.step_window(features, link)
+            else:
+                pre, new[layer.name]["left"] = layer.row_conv.step(h, old["left"], link, fresh)
+            h, skip = layer.wiring(self._gate(pre), h)
+            skips = skips + skip
+        hidden = ops.relu(self._hidden.step_window(ops.relu(skips)[:, None]))
+        params = self._to_params(self._output.step_window(hidden[:, None]))
+        params = ops.reshape(params, (-1, self._groups, self.head.params_size))
+        return self._features.chosen(params, index), new
+
+    PRESETS = {
+        "tiny": dict(
+            image_shape=(4, 5, 2),
+            head=Categorical(4),
+            num_layers=2,
+            units=8,
+            input_kernel_size=5,
+            num_classes=3,
+        ),
+        "mnist": dict(
+            image_shape=(28, 28, 1),
+            head=Categorical(256),
+            num_layers=8,
+            units=48,
+            num_classes=10,
+            label_dropout=0.25,
+            dropout=0.1,
+        ),
+        "benchmark": dict(image_shape=(28, 28, 1), head=Categorical(256), num_layers=8, units=64),
+    }
+
+
+class _GatedLayer(keras.layers.Layer):
+    """One layer of both stacks. The first has no residual: its input is symbols, not features."""
+
+    def __init__(self, units, kernel_size, first, groups, num_classes, **kwargs):
+        super().__init__(**kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.first, self.left = first, kernel_size // 2
+        self.column_conv = MaskedConv2D(
+            2 * units, kernel_size, "above" if first else "above_and_row", name="column_conv", **policy
+        )
+        self.row_conv = MaskedConv2D(2 * units, (1, kernel_size), "A" if first else "B", groups, name="row_conv", **policy)
+        self.to_row = keras.layers.Dense(2 * units, name="link", **policy)
+        self.wiring = ResidualSkip(units, units, not first, groups, name="wiring", **policy)
+        self.condition = Conditioning(4 * units, num_classes, name="condition", **policy) if num_classes else None
+
+    def vertical(self, v, label, gate):
+        return self.link(self.column_conv(v), label, gate)
+
+    def link(self, v, label, gate):
+        """From the vertical pre-activation: the vertical stack's next input, and the link to the horizontal stack."""
+        link = self.to_row(v)
+        if self.condition is not None:
+            bias = self.condition(label)
+            bias = ops.reshape(bias, (-1,) + (1,) * (len(v.shape) - 2) + (bias.shape[-1],))
+            for_column, for_row = ops.split(bias, 2, axis=-1)
+            v, link = v + for_column, link + for_row
+        return gate(v), link

@@ -1,0 +1,105 @@
+"""What happens around a training run: averaging, checkpoints, the best weights so far."""
+
+from __future__ import annotations
+
+import contextlib
+
+import keras
+import numpy as np
+
+from ar_zoo.core.files import atomic_path
+
+
+class AveragedEvaluation(keras.callbacks.Callback):
+    """Evaluates with the optimizer's running mean of the weights in place of the weights, where it keeps one."""
+
+    def swap(self):
+        optimizer = self.model.optimizer
+        if not optimizer.use_ema:
+            return
+        for weight, mean in zip(self.model.trainable_variables, optimizer._model_variables_moving_average, strict=True):
+            now = weight.numpy()
+            weight.assign(mean)
+            mean.assign(now)
+
+    @contextlib.contextmanager
+    def averaged(self):
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+    def on_test_begin(self, logs=None):
+        self.swap()
+
+    def on_test_end(self, logs=None):
+        self.swap()
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After each epoch: everything that the next one needs, in one file, written under another name and then renamed.
+
+    Holds the weights, the states of random generators, the optimizer's variables, the number of epochs done and the
+    best validation so far. The order of the data is a function of seed and step, so it needs no file.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.best, self.epochs_done = path, float("inf"), 0
+
+    def _variables(self) -> dict:
+        groups = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
+        return {f"{group}/{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
+
+    def restore(self, model) -> int:
+        """Loads the checkpoint, if there is one; returns the number of epochs done."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        self.set_model(model)
+        if not self.path.is_file():
+            return 0
+        try:
+            values = load_file(self.path)
+        except SafetensorError as error:
+            raise ValueError(
+                f"The checkpoint {self.path} cannot be read ({error}). Delete it, or choose another --out, to start anew."
+            ) from None
+        progress = values.pop("progress")
+        variables = self._variables()
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if shapes != {name: value.shape for name, value in values.items()}:
+            raise ValueError(f"The checkpoint {self.path} is of another model or optimizer. Choose another --out.")
+        for name, variable in variables.items():
+            variable.assign(values[name])
+        self.epochs_done, self.best = int(progress[0]), float(progress[1])
+        return self.epochs_done
+
+    def save(self):
+        from safetensors.numpy import save_file
+
+        values = {name: np.ascontiguousarray(variable.numpy()) for name, variable in self._variables().items()}
+        values["progress"] = np.array([self.epochs_done, self.best], np.float64)
+        with atomic_path(self.path) as temporary:
+            save_file(values, temporary)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs_done = epoch + 1
+        self.save()
+
+
+class BestPreset(keras.callbacks.Callback):
+    """Keeps the preset folder with the lowest validation bits per dimension. Runs before `Checkpoint`."""
+
+    def __init__(self, folder, checkpoint: Checkpoint, averaging: AveragedEvaluation, write):
+        super().__init__()
+        self.folder, self.checkpoint, self.averaging, self.write = folder, checkpoint, averaging, write
+
+    def on_epoch_end(self, epoch, logs=None):
+        value = (logs or {}).get("val_bits_per_dim")
+        if value is None or not value < self.checkpoint.best:
+            return
+        self.checkpoint.best = float(value)
+        with self.averaging.averaged():
+            self.write(self.model, self.folder, epoch + 1, float(value))

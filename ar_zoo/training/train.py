@@ -1,0 +1,156 @@
+"""Runs a recipe: data → batches → `fit`, with logs, checkpoints and the best preset in one folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from ar_zoo.core.files import atomic_path
+from ar_zoo.core.pretrained import save
+from ar_zoo.core.registry import create
+from ar_zoo.data import Examples, alphabet_of, read, shift_images
+from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
+from ar_zoo.training.recipe import Recipe
+
+_SMOKE_STEPS = 4
+
+
+def train(
+    recipe: Recipe,
+    data: str | None = None,
+    out: str | Path | None = None,
+    epochs: int | None = None,
+    strategy: str = "one",
+    smoke: bool = False,
+    seed: int = 0,
+    jit_compile: bool | str = "auto",
+    verbose: int | str = "auto",
+) -> keras.Model:
+    """Trains a recipe's model, or goes on with a run that was interrupted.
+
+    Args:
+        recipe: what to train.
+        data: path or name that takes the place of the recipe's public source.
+        out: the run's folder: `log.csv`, `tensorboard/`, `checkpoint.safetensors`, `best/` (a preset that
+            `ar_zoo.load` reads) and `recipe.json`.
+        epochs: in place of the recipe's.
+        strategy: `"one"`, or `"mirrored"` for all local devices.
+        smoke: a few steps on the shipped subset.
+        seed: of the weights, the order of the data and dropout.
+
+    Returns:
+        The model, as the last epoch left it.
+    """
+    epochs = (1 if smoke else recipe.epochs) if epochs is None else epochs
+    if epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
+    source = data or (recipe.shipped if smoke else recipe.source)
+    sets = {split: read(source, split, sample_rate=recipe.sample_rate) for split in ("train", "valid")}
+    overrides = dict(recipe.overrides)
+    keras.utils.set_random_seed(seed)
+    with _strategy(strategy).scope():
+        model = _create(recipe, overrides, sets["train"])
+        examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
+        steps = max(1, len(examples["train"]) // recipe.batch_size)
+        validation = examples["valid"].evaluation(recipe.batch_size)
+        if smoke:
+            steps, validation = _SMOKE_STEPS, validation.take(_SMOKE_STEPS)
+        model.compile(_optimizer(recipe, model, steps * epochs), jit_compile=jit_compile)
+        model._maybe_symbolic_build()
+        out = Path(out or Path("runs") / recipe.name)
+        _claim(out, recipe, source, epochs, seed)
+        checkpoint = Checkpoint(out / "checkpoint.safetensors")
+        done = checkpoint.restore(model)
+    averaging = AveragedEvaluation()
+
+    def write(model, folder, epoch, bits):
+        facts = {"name": recipe.model, "recipe": recipe.name, "epoch": epoch, "licence": recipe.licence, "about": recipe.about}
+        facts["metrics"] = {"valid_bits_per_dim": round(bits, 5)}
+        facts["data"] = {split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()}
+        save(model, folder, **facts)
+
+    augment = shift_images(recipe.shift) if recipe.shift else None
+    model.fit(
+        examples["train"].training(recipe.batch_size, seed, done * steps, **({"augment": augment} if augment else {})),
+        shuffle=False,
+        steps_per_epoch=steps,
+        epochs=epochs,
+        initial_epoch=done,
+        validation_data=validation,
+        verbose=verbose,
+        callbacks=[
+            averaging,
+            BestPreset(out / "best", checkpoint, averaging, write),
+            checkpoint,
+            keras.callbacks.CSVLogger(str(out / "log.csv"), append=done > 0),
+            keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False),
+        ],
+    )
+    return model
+
+
+def encode(model, part, window=None, labels=False) -> Examples:
+    """Raw data as the model's symbols, ready to be cut into batches."""
+    context = None
+    if labels:
+        if part.labels is None:
+            raise ValueError(f"The recipe wants labels, and {part.source} has none.")
+        context = {"label": part.labels}
+    return Examples(model.head.encode(part.values), context, window)
+
+
+def _create(recipe, overrides, part):
+    """The model; one for text takes its alphabet from the training part."""
+    if part.kind == "text" and "head" not in overrides:
+        from ar_zoo.heads import Categorical
+
+        alphabet = alphabet_of(part.values)
+        overrides["head"] = Categorical(len(alphabet), alphabet=alphabet)
+    return create(recipe.model, **overrides)
+
+
+def _strategy(name):
+    if name == "one":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    raise ValueError(f"`strategy` must be 'one' or 'mirrored'; got {name!r}.")
+
+
+def _optimizer(recipe, model, total_steps):
+    warmup = min(recipe.warmup_steps, total_steps // 2)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else recipe.learning_rate,
+        max(1, total_steps - warmup),
+        alpha=recipe.final_rate,
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(
+        rate,
+        weight_decay=recipe.weight_decay,
+        beta_2=0.99,
+        global_clipnorm=recipe.clip_norm,
+        use_ema=recipe.average is not None,
+        ema_momentum=recipe.average or 0.999,
+    )
+    optimizer.exclude_from_weight_decay(
+        [weight for weight in model.trainable_variables if weight.name not in ("kernel",)]
+    )
+    return optimizer
+
+
+def _claim(out, recipe, source, epochs, seed):
+    """Makes the run's folder, or checks that the one that is there is of the same run."""
+    run = {"source": str(source), "epochs": epochs, "seed": seed, "recipe": dataclasses.asdict(recipe)}
+    run = json.loads(json.dumps(run, default=repr))
+    path = out / "recipe.json"
+    if path.is_file() and json.loads(path.read_text()) != run:
+        raise ValueError(f"`out` {out} holds a run of another recipe, data, epochs or seed. Choose another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(run, indent=1))

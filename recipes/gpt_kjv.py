@@ -1,0 +1,22 @@
+"""Text, character by character: a GPT with rotary positions on the King James Bible."""
+
+from ar_zoo.training import Recipe
+
+RECIPE = Recipe(
+    name="gpt_kjv",
+    model="gpt.kjv",
+    source="tiny_shakespeare",
+    shipped="shipped:text",
+    about="English text, character by character.",
+    batch_size=32,
+    epochs=10,
+    learning_rate=3e-3,
+    window=256,
+    warmup_steps=200,
+    weight_decay=0.05,
+    average=0.998,
+    licence="Apache-2.0 (the King James Bible is in the public domain)",
+)
+
+if __name__ == "__main__":
+    raise SystemExit(RECIPE.main())
