@@ -23,9 +23,9 @@ MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo,
     "data": ("ar_zoo.core",),
     "metrics": ("ar_zoo.core",),
     "models": ("ar_zoo.core", "ar_zoo.layers", "ar_zoo.heads"),
-    "sampling": ("ar_zoo.core", "ar_zoo.heads"),
-    "training": ("ar_zoo.core", "ar_zoo.sampling", "ar_zoo.data", "ar_zoo.metrics"),
-    "export": ("ar_zoo.core", "ar_zoo.sampling", "ar_zoo.data", "ar_zoo.metrics"),
+    "training": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics"),
+    "export": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics"),
+    "testing": ("ar_zoo.core",),
     "runtime": ("ar_zoo.core.noise", "ar_zoo.core.files"),
 }
 OUTSIDE_THE_LIBRARY = ("recipes", "tools", "tests", "ar_zoo._recipes", "ar_zoo._exported")
@@ -50,6 +50,10 @@ def violations(tree):
     found = []
     for path in sorted((tree / "ar_zoo").rglob("*.py")):
         module = ".".join(path.relative_to(tree).with_suffix("").parts)
+        folder = module.split(".")[1]
+        if folder not in MAY_IMPORT:
+            found.append(f"{path.relative_to(tree)}: ar_zoo.{folder} is not in the architecture: add it to MAY_IMPORT")
+            continue
         for line, target in imports(path, module):
             reason = why_forbidden(module, target, tree)
             if reason:
@@ -76,8 +80,6 @@ def imports(path, module):
 def why_forbidden(module, target, tree):
     """Returns the reason why `module` may not import `target`, or None."""
     folder = module.split(".")[1]
-    if folder not in MAY_IMPORT:
-        return f"ar_zoo.{folder} is not in the architecture: say in MAY_IMPORT what it may import"
     if within(target, *OUTSIDE_THE_LIBRARY):
         return f"the library never imports {target}"
     if within(target, "ar_zoo"):
@@ -99,7 +101,8 @@ def why_forbidden_inside(module, folder, target, tree):
         return None
     if folder == "models" and within(target, "ar_zoo.models") and module != "ar_zoo.models.__init__":
         return f"a model never imports models: {target}"
-    if within(target, f"ar_zoo.{folder}", *allowed):
+    # The version is the one thing that is nowhere but at the front.
+    if within(target, f"ar_zoo.{folder}", *allowed) or target == "ar_zoo.__version__":
         return None
     name = target.removeprefix("ar_zoo").split(".")[1:2]
     if not name or not (tree / "ar_zoo" / name[0]).is_dir():
@@ -119,7 +122,7 @@ def test_imports_run_one_way():
     ("file", "source", "reason"),
     [
         ("core/model.py", "from ar_zoo.heads import Categorical", "may import nothing"),
-        ("core/model.py", "def f():\n    import ar_zoo.sampling", "may import nothing"),
+        ("core/model.py", "def f():\n    import ar_zoo.training", "may import nothing"),
         ("core/model.py", "class A:\n    from ..layers import norms", "may import nothing"),
         ("core/model.py", "if TYPE_CHECKING:\n    from ar_zoo import data", "may import nothing"),
         ("core/model.py", "from ar_zoo import create", "from the lazy front"),
@@ -132,8 +135,7 @@ def test_imports_run_one_way():
         ("models/gpt.py", "from ar_zoo.models.llama import Llama", "a model never imports models"),
         ("models/gpt.py", "from . import llama", "a model never imports models"),
         ("models/gpt.py", "def f():\n    from .llama import Block", "a model never imports models"),
-        ("models/gpt.py", "from ar_zoo.sampling import generate", "not ar_zoo.sampling"),
-        ("sampling/beam.py", "from ar_zoo.models import gpt", "not ar_zoo.models"),
+        ("models/gpt.py", "from ar_zoo.training import train", "not ar_zoo.training"),
         ("training/recipe.py", "from ar_zoo import models", "not ar_zoo.models"),
         ("export/tflite.py", "from ar_zoo.training import recipe", "not ar_zoo.training"),
         ("runtime/loop.py", "from ar_zoo.core.model import Model", "not ar_zoo.core.model"),
@@ -148,7 +150,7 @@ def test_imports_run_one_way():
         ("heads/base.py", "import tensorflow as tf\ntf.keras.layers", "nobody imports tf.keras"),
         ("heads/base.py", "from tensorflow_probability import layers", "only distributions and"),
         ("heads/base.py", "tfp.layers.DistributionLambda", "only distributions and"),
-        ("misc/odd.py", "import os", "is not in the architecture"),
+        ("misc/odd.py", "", "is not in the architecture"),
     ],
 )
 def test_the_rule_can_fail(tmp_path, file, source, reason):
@@ -164,6 +166,7 @@ def test_the_rule_can_fail(tmp_path, file, source, reason):
         ("__init__.py", "def create():\n    from ar_zoo.core import registry"),
         ("cli.py", "from ar_zoo import models, create"),
         ("core/model.py", "from . import cache\nimport keras, tensorflow"),
+        ("core/pretrained.py", "from ar_zoo import __version__"),
         ("layers/gates.py", "from keras import ops\nfrom .norms import RMSNorm"),
         ("models/__init__.py", "from . import gpt"),
         ("models/gpt.py", "from ar_zoo import heads, layers\nfrom ..core.model import Model"),

@@ -16,6 +16,13 @@ def _plain(value):
     return value
 
 
+def _object(value):
+    """A serialised object as the object; anything else as it is."""
+    if isinstance(value, dict) and "class_name" in value:
+        return keras.saving.deserialize_keras_object(value)
+    return value
+
+
 class Configurable:
     """Derives `get_config` and `from_config` from the constructor's signature.
 
@@ -23,10 +30,13 @@ class Configurable:
     to be saved, copied and loaded.
     """
 
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+
     def constructor_arguments(self) -> dict:
-        parameters = inspect.signature(type(self).__init__).parameters.values()
-        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
-        return {name: _plain(getattr(self, name)) for name in names}
+        return {name: _plain(getattr(self, name)) for name in self.argument_names()}
 
     def get_config(self) -> dict:
         base = {}
@@ -37,7 +47,7 @@ class Configurable:
     @classmethod
     def from_config(cls, config, custom_objects=None):
         with keras.saving.custom_object_scope(custom_objects or {}):
-            arguments = {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
+            arguments = {name: _object(value) for name, value in config.items()}
         trainable = arguments.pop("trainable", True)
         made = cls(**arguments)
         if not trainable:

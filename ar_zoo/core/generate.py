@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from ar_zoo.core import checks
+from ar_zoo.core.known import first_unknown, known_sites
 from ar_zoo.core.noise import uniform_noise
 
 _CHUNKS = (256, 64, 16, 4, 1)  # sizes in which a known beginning is read; each is compiled once
@@ -24,9 +25,12 @@ def generate(
         raise ValueError(f"`batch_size` must be an integer of at least 1, or None; got {batch_size!r}.")
     temperature = checks.temperature(temperature)
     sites = checks.num_sites(model, num_sites)
-    values, known = known_sites(model, num_samples, sites, prefix, given, mask)
+    head = model.head
+    values, known = known_sites(
+        num_samples, sites, model.event_shape, head.site_shape, head.num_symbols, prefix, given, mask
+    )
     context = _rows_of_context(model, context, num_samples)
-    start = int(np.argmin(known.all(axis=0))) if not known.all() else sites
+    start = first_unknown(known)
     size = min(batch_size or num_samples, num_samples)
     first_rows = range(0, num_samples, size)
     if progress:
@@ -50,67 +54,6 @@ def generate(
         drawn.append(batch[: num_samples - first])
     grid = model.grid_shape if model.num_sites is not None else (sites,)
     return np.concatenate(drawn).reshape(num_samples, *grid, *model.head.site_shape)
-
-
-def known_sites(model, num_samples, sites, prefix, given, mask):
-    """`prefix`, or `given` and `mask`, as symbols [N, S, *site] and bool [N, S]."""
-    site_shape = model.head.site_shape
-    values = np.zeros((num_samples, sites, *site_shape), np.int32)
-    known = np.zeros((num_samples, sites), bool)
-    if (given is None) != (mask is None):
-        raise ValueError("`given` and `mask` go together: the symbols, and which of them are known.")
-    if prefix is not None and given is not None:
-        raise ValueError("`prefix` and `given` exclude each other: mark the prefix in `mask`.")
-    if prefix is not None:
-        prefix = _integers(prefix, "prefix")
-        rows, length = _split_prefix(model, prefix, num_samples)
-        if length > sites:
-            raise ValueError(f"`prefix` has {length} sites, more than the {sites} of an event. Shorten it.")
-        values[:, :length] = np.reshape(prefix, (rows, length, *site_shape))
-        known[:, :length] = True
-    if given is not None:
-        given, mask = _integers(given, "given"), np.asarray(mask)
-        grid = model.grid_shape if model.num_sites is not None else (sites,)
-        for name, value, shape in (("given", given, (*grid, *site_shape)), ("mask", mask, grid)):
-            if value.shape not in (shape, (num_samples, *shape)):
-                raise ValueError(
-                    f"`{name}` must have shape {list(shape)} or {[num_samples, *shape]}; got {list(value.shape)}."
-                )
-        if mask.dtype != bool:
-            raise ValueError(f"`mask` must be bool, True where `given` is known; got dtype {mask.dtype}.")
-        values[:] = np.broadcast_to(given, (num_samples, *grid, *site_shape)).reshape(values.shape)
-        known[:] = np.broadcast_to(mask, (num_samples, *grid)).reshape(known.shape)
-    inside = values[known]
-    if inside.size and (inside.min() < 0 or inside.max() >= model.head.num_symbols):
-        name = "prefix" if prefix is not None else "given"
-        raise ValueError(
-            f"`{name}` must hold symbols in 0..{model.head.num_symbols - 1}; got {inside.min()}..{inside.max()}."
-        )
-    return np.where(known.reshape(known.shape + (1,) * len(site_shape)), values, 0), known
-
-
-def _integers(value, name):
-    value = np.asarray(value)
-    if value.dtype.kind not in "iu":
-        raise ValueError(f"`{name}` must hold integer symbols; got dtype {value.dtype}. Use `model.head.encode`.")
-    return value
-
-
-def _split_prefix(model, prefix, num_samples):
-    """(rows, sites a row) of a prefix, from its rank: an event's rank, or one more with a row for each sample."""
-    rank, site = len(model.event_shape), int(np.prod(model.head.site_shape, dtype=int))
-    for rows_given, item_rank in ((False, {1, rank}), (True, {2, rank + 1})):
-        if prefix.ndim in item_rank and (not rows_given or prefix.shape[0] == num_samples):
-            rows = num_samples if rows_given else 1
-            tail = prefix.shape[int(rows_given) + 1 :]
-            if prefix.ndim - int(rows_given) == rank and tail != tuple(model.event_shape[1:]):
-                continue
-            if prefix.size % (rows * site) == 0:
-                return rows, prefix.size // (rows * site)
-    raise ValueError(
-        f"`prefix` must be [sites] or [{num_samples}, sites] (or whole rows of an event of shape "
-        f"{list(model.event_shape)}); got shape {list(prefix.shape)}."
-    )
 
 
 def _rows_of_context(model, context, num_samples):

@@ -25,10 +25,12 @@ class AutoregressiveModel(Configurable, keras.Model):
         head: turns parameters into a distribution over one site.
         event_shape: shape of one `x`; `(None,)` where the length is free.
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
+        SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed.
         EXEMPT: law number → reason, for laws (6 and 10 only) that the family cannot obey.
     """
 
     PRESETS: dict[str, dict] = {}
+    SMALL: tuple[dict, ...] = ({},)
     EXEMPT: dict[int, str] = {}
     metric_classes: tuple = (BitsPerDimension,)
 
@@ -266,7 +268,11 @@ class AutoregressiveModel(Configurable, keras.Model):
                 x=inputs["x"], y_pred=params, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
             )
             scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, self.trainable_weights)
+        # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
+        gradients = [
+            None if gradient is None else tf.convert_to_tensor(gradient)
+            for gradient in tape.gradient(scaled, self.trainable_weights)
+        ]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._update_metrics(inputs, params)
 
@@ -290,7 +296,8 @@ class AutoregressiveModel(Configurable, keras.Model):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """The weights exist since the constructor; only the optimizer's are made here."""
         if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
 
     # Sites in a row ↔ events in their own shape.
 

@@ -48,7 +48,8 @@ def save(model, folder, name: str | None = None, **facts) -> Path:
     with atomic_folder(folder) as temporary:
         config = keras.saving.serialize_keras_object(model)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        save_file(weights_by_path(model), temporary / "weights.safetensors")
+        arrays = {path: np.ascontiguousarray(np.asarray(weight.value)) for path, weight in named_weights(model).items()}
+        save_file(arrays, temporary / "weights.safetensors")
         manifest = {
             "format_version": FORMAT_VERSION,
             "name": name or folder.name,
@@ -147,15 +148,14 @@ def check_file_name(file: str, folder) -> None:
         raise ValueError(f"The manifest in {folder} names a file outside its folder: {file!r}. It is not read.")
 
 
-def weights_by_path(model) -> dict[str, np.ndarray]:
-    """Every weight by its path inside the model, which does not depend on the model's own name."""
-    arrays = {}
-    for weight in model.weights:
-        path = weight.path.split("/", 1)[1]
-        if path in arrays:
-            raise ValueError(f"Two weights of {model.name} have the path {path!r}: name its layers.")
-        arrays[path] = np.ascontiguousarray(np.asarray(weight.value))
-    return arrays
+def named_weights(layer, prefix: str = "") -> dict:
+    """Every weight by the names of the layers that own it: `block_0/attention/query/kernel`."""
+    named = {f"{prefix}{weight.name}": weight for weight in (*layer._trainable_variables, *layer._non_trainable_variables)}
+    for part in layer._layers:
+        for name, weight in named_weights(part, f"{prefix}{part.name}/").items():
+            if named.setdefault(name, weight) is not weight:
+                raise ValueError(f"Two weights have the path {name!r}: give the layers names of their own.")
+    return named
 
 
 def restore_weights(model, file, partial=False) -> tuple[list[str], list[str]]:
@@ -166,8 +166,7 @@ def restore_weights(model, file, partial=False) -> tuple[list[str], list[str]]:
     try:
         with safe_open(file, framework="numpy") as stored:
             names = set(stored.keys())
-            for weight in model.weights:
-                path = weight.path.split("/", 1)[1]
+            for path, weight in named_weights(model).items():
                 shape = tuple(stored.get_slice(path).get_shape()) if path in names else None
                 if shape == tuple(weight.shape):
                     weight.assign(stored.get_tensor(path))
@@ -192,6 +191,19 @@ def _migrate(config: dict, manifest: dict) -> dict:
             raise ValueError(f"The manifest names the family {manifest.get('family')!r}; known: {', '.join(families())}.")
         return {"registered_name": f"ar_zoo>{cls.__name__}", "config": config}
     return config
+
+
+def downgrade(folder, version: int) -> None:
+    """Rewrites a preset folder in an older format, which the tests then load."""
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if version != 1:
+        raise ValueError(f"`version` must be 1, the only older format; got {version}.")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config["config"]))
+    file = folder / "config.json"
+    manifest["files"]["config.json"] = {"sha256": sha256_of(file), "size": file.stat().st_size}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
 
 
 def _locate(name: str) -> Path:
@@ -234,9 +246,9 @@ def _download(url: str) -> Path:
 
 
 def _version() -> str:
-    import ar_zoo
+    from ar_zoo import __version__
 
-    return ar_zoo.__version__
+    return __version__
 
 
 def _card(manifest: dict) -> str:

@@ -9,10 +9,11 @@ Importing this package does not import TensorFlow.
 
 from __future__ import annotations
 
+from ar_zoo.core.text import alphabet_of, decode_text, encode_text
+from ar_zoo.data.augment import shift_images
 from ar_zoo.data.dataset import Data
-from ar_zoo.data.examples import Examples, shift_images
+from ar_zoo.data.examples import Examples
 from ar_zoo.data.sources import SHIPPED, read
-from ar_zoo.data.vocabulary import alphabet_of, decode_text, encode_text
 from ar_zoo.data.writers import image_grid, plot_waveform, write_png, write_text, write_wav
 
 __all__ = [

@@ -94,4 +94,6 @@ def sound(values, lengths, sample_rate: int | None, labels=None, classes=None, *
     lengths = np.asarray([len(values)] if lengths is None else lengths).astype(np.int32)
     labels = None if labels is None else np.asarray(labels).astype(np.int32)
     classes = None if classes is None else tuple(str(name) for name in classes)
-    return Data("sound", values, labels=labels, classes=classes, lengths=lengths, sample_rate=sample_rate, source=source)
+    return Data(
+        "sound", values, labels=labels, classes=classes, lengths=lengths, sample_rate=sample_rate, source=source
+    )

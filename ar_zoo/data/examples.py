@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ar_zoo.data import ordering
+from ar_zoo.data.augment import Augment
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Examples:
@@ -50,7 +50,9 @@ class Examples:
             raise ValueError("context goes with rows, not with window: cut the stream into rows first.")
         for name, values in self.context.items():
             if len(values) != len(self.x):
-                raise ValueError(f"context[{name!r}] must have one entry for each of {len(self.x)} rows; got {len(values)}.")
+                raise ValueError(
+                    f"context[{name!r}] must have one entry for each of {len(self.x)} rows; got {len(values)}."
+                )
 
     def __len__(self) -> int:
         """Rows in an epoch of training; 0 for a stream that is shorter than a window."""
@@ -65,30 +67,6 @@ class Examples:
         """Rows in `evaluation`: all of them, and of a stream also the tail that is shorter than a window."""
         return len(self.x) if self.window is None else -(-len(self.x) // self.window)
 
-    def training_batch(self, step: int, batch_size: int, seed: int, augment: Augment | None = None) -> dict:
-        """Batch number `step` as NumPy arrays: `{"x": [B, …]}`, and `"context": {name: [B, …]}` if there is one.
-
-        Arguments and errors are those of `training`. Example: `Examples(x).training_batch(0, batch_size=8, seed=0)`
-        """
-        positions = step * batch_size + np.arange(batch_size, dtype=np.int64)
-        rows, epochs = ordering.rows_of(positions, len(self), seed)
-        if self.window is None:
-            batch = self._rows(rows)
-        else:
-            slack = len(self.x) - len(self) * self.window
-            offsets = {epoch: ordering.offset(slack, seed, epoch) for epoch in set(epochs.tolist())}
-            starts = rows * self.window + np.asarray([offsets[epoch] for epoch in epochs.tolist()])
-            batch = {"x": _plain(self.x[starts[:, np.newaxis] + np.arange(self.window)])}
-        if augment is not None:
-            changed = np.asarray(augment(batch["x"], ordering.generator(seed, step)))
-            if (changed.shape, changed.dtype) != (batch["x"].shape, batch["x"].dtype):
-                raise ValueError(
-                    f"augment must keep shape and dtype, {list(batch['x'].shape)} {batch['x'].dtype}; it returned "
-                    f"{list(changed.shape)} {changed.dtype}."
-                )
-            batch["x"] = changed
-        return batch
-
     def training(
         self, batch_size: int, seed: int, start_step: int = 0, augment: Augment | None = None
     ) -> tf.data.Dataset:
@@ -100,8 +78,8 @@ class Examples:
             batch_size: rows in a batch, over all replicas.
             seed: 0 … 2**63 - 1; decides the order, the offsets and the augmentation.
             start_step: the number of the first batch.
-            augment: a function of (x [B, …], a NumPy generator that depends on seed and batch number alone) that gives
-                a changed x of the same shape and dtype; `shift_images` makes one.
+            augment: a function of (x [B, …], seed int64 [2]) that gives a changed x of the same shape and dtype. It is
+                traced once; the seed depends on `seed` and the batch number alone. `shift_images` makes one.
 
         Returns:
             a data set of `{"x": …, "context": {…}}` with static shapes; "context" only if there is one.
@@ -117,25 +95,22 @@ class Examples:
         if len(self) == 0:
             raise ValueError(f"window must fit into the stream: it is {self.window}, the stream {len(self.x)} long.")
 
-        def batch_at(step: int) -> dict:
-            return self.training_batch(step, batch_size, seed, augment)
+        import tensorflow as tf
 
-        return _dataset(batch_at, start_step, None)
+        def starts_of(epoch: tf.Tensor) -> tf.Tensor:
+            order, word = ordering.epoch_order(epoch, len(self), seed)
+            if self.window is None:
+                return order
+            return order * self.window + word % (len(self.x) - len(self) * self.window + 1)
 
-    def evaluation_batch(self, index: int, batch_size: int) -> dict:
-        """Batch number `index` of `evaluation` as NumPy arrays. Example: `Examples(x).evaluation_batch(0, 8)`"""
-        places = index * batch_size + np.arange(batch_size, dtype=np.int64)
-        rows = np.minimum(places, self.num_evaluation_rows - 1)
-        if self.window is None:
-            batch = self._rows(rows)
-        else:
-            sites = rows[:, np.newaxis] * self.window + np.arange(self.window)
-            inside = sites < len(self.x)
-            x = _plain(self.x[np.minimum(sites, len(self.x) - 1)])
-            batch = {"x": np.where(inside, x, x.dtype.type(0))}
-            if len(self.x) % self.window:
-                batch["mask"] = inside
-        return batch | {"sample_weight": (places < self.num_evaluation_rows).astype(np.float32)}
+        def batch_at(step: tf.Tensor, starts: tf.Tensor) -> dict:
+            batch = self._rows(starts) if self.window is None else self._windows(starts)
+            if augment is not None:
+                # Seeds of orders are never negative, so no random word serves twice.
+                batch["x"] = _augmented(batch["x"], augment, tf.stack([tf.constant(-1 - seed, tf.int64), step]))
+            return batch
+
+        return _finished(ordering.endless(starts_of, len(self), batch_size, start_step).map(batch_at))
 
     def evaluation(self, batch_size: int) -> tf.data.Dataset:
         """Every row once, in order, in batches that all have one shape and the same keys.
@@ -147,8 +122,8 @@ class Examples:
             batch_size: rows in a batch.
 
         Returns:
-            a finite data set of `{"x": [B, …], "context": {…}, "mask": bool [B, window], "sample_weight": float32 [B]}`;
-            "context" only if there is one, "mask" only if the stream has such a tail.
+            a finite data set of `{"x": [B, …], "context": {…}, "mask": bool [B, window], "sample_weight": float32
+            [B]}`; "context" only if there is one, "mask" only if the stream has such a tail.
 
         Raises:
             ValueError: if `batch_size` is not positive.
@@ -156,66 +131,77 @@ class Examples:
         Example: `model.evaluate(Examples(x).evaluation(64))`
         """
         _check_range("batch_size", batch_size, 1)
-        num_batches = -(-self.num_evaluation_rows // batch_size)
-        return _dataset(lambda index: self.evaluation_batch(index, batch_size), 0, num_batches)
+        import tensorflow as tf
 
-    def _rows(self, rows: np.ndarray) -> dict:
-        batch = {"x": _plain(self.x[rows])}
+        number = self.num_evaluation_rows
+
+        def batch_at(index: tf.Tensor) -> dict:
+            places = index * batch_size + tf.range(batch_size, dtype=tf.int64)
+            rows = tf.minimum(places, number - 1)
+            batch = self._rows(rows) if self.window is None else self._windows(rows * self.window, masked=True)
+            return batch | {"sample_weight": tf.cast(places < number, tf.float32)}
+
+        return _finished(tf.data.Dataset.range(-(-number // batch_size)).map(batch_at))
+
+    @functools.cached_property
+    def _tensors(self) -> dict:
+        """The arrays as tensors in the host's memory, made once; what a graph captures."""
+        import tensorflow as tf
+
+        with tf.init_scope(), tf.device("CPU:0"):
+            return {"x": tf.constant(self.x), "context": {name: tf.constant(v) for name, v in self.context.items()}}
+
+    def _rows(self, rows: tf.Tensor) -> dict:
+        import tensorflow as tf
+
+        batch = {"x": _symbols(tf.gather(self._tensors["x"], rows))}
         if self.context:
-            batch["context"] = {name: _plain(values[rows]) for name, values in self.context.items()}
+            context = self._tensors["context"]
+            batch["context"] = {name: _integers(tf.gather(values, rows)) for name, values in context.items()}
         return batch
 
+    def _windows(self, starts: tf.Tensor, masked: bool = False) -> dict:
+        import tensorflow as tf
 
-def shift_images(max_pixels: int, background: int = 0) -> Augment:
-    """Augmentation that moves each image by up to `max_pixels` pixels, down or up and right or left, at random.
-
-    Args:
-        max_pixels: the largest shift along an axis.
-        background: the symbol of the pixels that come in.
-
-    Returns:
-        a function of (x [B, H, W, C], generator) for `Examples.training`.
-
-    Raises:
-        ValueError: if `max_pixels` is negative; the function, if x is no batch of images.
-
-    Example: `Examples(digits.values).training(64, seed=0, augment=shift_images(2))`
-    """
-    _check_range("max_pixels", max_pixels, 0)
-
-    def augment(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        if x.ndim != 4:
-            raise ValueError(f"shift_images is for images [B, H, W, C]; x is {list(x.shape)}.")
-        number, height, width, _ = x.shape
-        border = (max_pixels, max_pixels)
-        padded = np.pad(x, ((0, 0), border, border, (0, 0)), constant_values=background)
-        down, right = generator.integers(-max_pixels, max_pixels, size=(2, number, 1), endpoint=True)
-        rows = np.arange(height) + max_pixels - down
-        columns = np.arange(width) + max_pixels - right
-        return padded[np.arange(number)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis], columns[:, np.newaxis, :]]
-
-    return augment
+        sites = starts[:, None] + tf.range(self.window, dtype=tf.int64)
+        if not masked or len(self.x) % self.window == 0:
+            return {"x": _symbols(tf.gather(self._tensors["x"], sites))}
+        inside = sites < len(self.x)
+        x = _symbols(tf.gather(self._tensors["x"], tf.minimum(sites, len(self.x) - 1)))
+        return {"x": tf.where(inside, x, tf.zeros_like(x)), "mask": inside}
 
 
-def _dataset(batch_at: Callable[[int], dict], start: int, stop: int | None) -> tf.data.Dataset:
-    """A data set of `batch_at(start), batch_at(start + 1), …`, of which all batches have the first one's shapes."""
+def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
     import tensorflow as tf
 
-    first = batch_at(start)
-    shapes = [value.shape for value in tf.nest.flatten(first)]
-    dtypes = [value.dtype for value in tf.nest.flatten(first)]
-
-    def tensors(step):
-        flat = tf.numpy_function(lambda number: tf.nest.flatten(batch_at(int(number))), [step], dtypes, stateful=False)
-        for tensor, shape in zip(flat, shapes, strict=True):
-            tensor.set_shape(shape)
-        return tf.nest.pack_sequence_as(first, flat)
-
-    steps = tf.data.Dataset.counter(start) if stop is None else tf.data.Dataset.range(start, stop)
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return steps.map(tensors).prefetch(tf.data.AUTOTUNE).with_options(options)
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _augmented(x: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
+    changed = augment(x, seed)
+    if changed.shape != x.shape or changed.dtype != x.dtype:
+        raise ValueError(
+            f"augment must keep shape and dtype, {list(x.shape)} {x.dtype.name}; it returned {list(changed.shape)} "
+            f"{changed.dtype.name}."
+        )
+    return changed
+
+
+def _integers(values: tf.Tensor) -> tf.Tensor:
+    """Every integer as int32; floats and truth values as they are."""
+    import tensorflow as tf
+
+    return tf.cast(values, tf.int32) if values.dtype.is_integer else values
+
+
+def _symbols(values: tf.Tensor) -> tf.Tensor:
+    """Discrete data as int32; floats as they are."""
+    import tensorflow as tf
+
+    return values if values.dtype.is_floating else tf.cast(values, tf.int32)
 
 
 def _checked(name: str, values: np.ndarray) -> np.ndarray:
@@ -226,11 +212,6 @@ def _checked(name: str, values: np.ndarray) -> np.ndarray:
             "Encode text and waveforms to symbols first (encode_text, head.encode)."
         )
     return values
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Symbols as int32; everything else, and truth values in a context, as they are."""
-    return values.astype(np.int32) if values.dtype.kind in "iu" else values
 
 
 def _check_range(name: str, value: int, lowest: int) -> None:

@@ -74,7 +74,7 @@ def read_image_folder(folder: Path, split: str) -> dataset.Data:
         if picture.size != pictures[0].size:
             raise ValueError(
                 f"images must all have one size: {path} is {picture.width}x{picture.height}, {paths[0]} is "
-                f"{pictures[0].width}x{pictures[0].height}. Resize them, for example with `mogrify -resize 32x32! *.png`."
+                f"{pictures[0].width}x{pictures[0].height}. Resize them, with `mogrify -resize 32x32! *.png`."
             )
     values = np.stack([np.asarray(picture.convert(mode)) for picture in pictures])
     return dataset.images(values, *_labels(folder, paths), source=str(folder))

@@ -2,9 +2,9 @@
 
 | layout | arrays |
 |---|---|
-| images in parts | `x_train` uint8 [N, H, W(, C)], optionally `y_train` [N]; the same for `_valid`, `_test`; optionally `classes` |
-| sound in parts | `train_samples` int16 or float [samples], `train_lengths` [clips]; the same for `valid_`, `test_`; `sample_rate` |
-| one array | uint8 images or one-dimensional samples, under any name; optionally `sample_rate`. Only "train" |
+| images in parts | `x_train` uint8 [N, H, W] or [N, H, W, C], perhaps `y_train` [N]; so valid, test; `classes` |
+| sound in parts | `train_samples` int16 or float [samples], `train_lengths` [clips]; so valid, test; `sample_rate` |
+| one array | uint8 images or one-dimensional samples under any name, perhaps `sample_rate`; "train" alone |
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def read_npz(path: Path, split: str, kind: str | None = None) -> dataset.Data:
     sound_parts = [name[: -len("_samples")] for name in arrays.names if name.endswith("_samples")]
     if image_parts and sound_parts and kind is None:
         raise ValueError(f"{path} holds images and sound: pass kind='image' or kind='sound'.")
-    if image_parts and kind != "sound":
+    if image_parts and not (sound_parts and kind == "sound"):
         return _images(arrays, splits.choose_part(image_parts, split, str(path)))
-    if sound_parts and kind != "image":
+    if sound_parts:
         return _sound(arrays, splits.choose_part(sound_parts, split, str(path)))
     return _lone_array(arrays, split)
 
@@ -65,7 +65,7 @@ def _images(arrays: _Arrays, part: splits.Part) -> dataset.Data:
 def _sound(arrays: _Arrays, part: splits.Part) -> dataset.Data:
     values, lengths = arrays[f"{part.name}_samples"], arrays.get(f"{part.name}_lengths")
     if lengths is None:
-        lengths = np.asarray([len(values)])
+        return dataset.sound(values[part.slice(len(values))], None, _sample_rate(arrays), source=str(arrays.path))
     if int(lengths.sum()) != len(values):
         raise ValueError(
             f"{arrays.path}: {part.name}_lengths must add up to the {len(values)} samples; got {int(lengths.sum())}."

@@ -55,9 +55,7 @@ def _parts_beside(path: Path) -> dict[str, Path]:
         return {"train": path}
     before, after = path.stem[: word.start()], path.stem[word.end() :]
     names = {name: path.with_name(f"{before}{name}{after}{path.suffix}") for name in splits.SPLITS}
-    return {name: other for name, other in names.items() if other.is_file()} | {
-        splits.part_called(word.group()): path
-    }
+    return {name: other for name, other in names.items() if other.is_file()} | {splits.part_called(word.group()): path}
 
 
 def _read_part(parts: dict[str, Path], split: str, source: str) -> Data:

@@ -73,9 +73,9 @@ def read_builder(builder, split: str, kind: str | None = None) -> dataset.Data:
     instruction = part.name if part.whole else f"{part.name}[{part.start}%:{part.stop}%]"
     kind, key = _feature(builder, kind, source)
     label = _first(builder, (tfds.features.ClassLabel,)) if kind != "text" else None
+    if builder.info.splits[instruction].num_examples == 0:
+        raise ValueError(f"{source}: split {split!r} ({instruction}) is empty. Ask for another split.")
     examples = list(tfds.as_numpy(builder.as_dataset(split=instruction, shuffle_files=False)))
-    if not examples:
-        raise ValueError(f"{source}: split {split!r} ({instruction}) is empty.")
 
     values = [example[key] for example in examples]
     labels = None if label is None else np.asarray([example[label] for example in examples])
@@ -85,7 +85,9 @@ def read_builder(builder, split: str, kind: str | None = None) -> dataset.Data:
     if kind == "image":
         sizes = sorted({value.shape for value in values})
         if len(sizes) > 1:
-            raise ValueError(f"{source}: images must all have one size; it has {sizes[0]} and {sizes[-1]}, for example.")
+            raise ValueError(
+                f"{source}: images must all have one size; it has {sizes[0]} and {sizes[-1]}, for example."
+            )
         return dataset.images(np.stack(values), labels, classes, source=source)
     clips = [_mono(value) for value in values]
     rate = builder.info.features[key].sample_rate or None
@@ -135,12 +137,13 @@ def _explained(builder) -> Iterator[None]:
     """Tells what to do where a download fails."""
     import tensorflow_datasets as tfds
 
+    wrong_file = tfds.download.download_manager.NonMatchingChecksumError
     try:
         yield
-    # requests' and urllib's failures are OSErrors; AssertionError: the files must be fetched by hand.
-    except (OSError, AssertionError, tfds.download.DownloadError, tfds.download.NonMatchingChecksumError) as error:
+    # requests' and urllib's failures are OSErrors. AssertionError: TFDS wants files that are fetched by hand.
+    except (OSError, AssertionError, tfds.download.DownloadError, wrong_file) as error:
         raise ValueError(
-            f"the data set {builder.name!r} is not in {os.fspath(builder.data_dir)} and cannot be downloaded: {error}. "
-            "With a network, try again; without one, pass the path of a file or folder that you have (--data PATH), "
-            "or shipped:digits, shipped:speech, shipped:text."
+            f"the data set {builder.name!r} is not in {os.fspath(builder.data_dir)} and cannot be downloaded or "
+            f"prepared: {error}. With a network, try again; without one, pass the path of a file or folder that you "
+            "have (--data PATH), or shipped:digits, shipped:speech, shipped:text."
         ) from error

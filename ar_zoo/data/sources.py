@@ -64,7 +64,7 @@ def _read(source: str | os.PathLike, split: str, kind: str | None, sample_rate: 
     if name.startswith("tfds:"):
         return from_tfds.read_tfds(name.removeprefix("tfds:"), split, kind)
     path = Path(name).expanduser()
-    if path.exists():
+    if name and path.exists():
         return _read_path(path, split, kind, sample_rate)
     if isinstance(source, os.PathLike) or name[:1] in ("", "/", ".", "~") or path.suffix.lower() in _SUFFIXES:
         raise ValueError(f"source {name!r}: there is no such file or folder. Accepted: {from_tfds.FORMS}.")
@@ -74,7 +74,9 @@ def _read(source: str | os.PathLike, split: str, kind: str | None, sample_rate: 
 def _shipped(name: str) -> Path:
     wanted = name.removeprefix("shipped:")
     if wanted not in SHIPPED:
-        raise ValueError(f"source {name!r} is not shipped; shipped are {', '.join(f'shipped:{key}' for key in SHIPPED)}.")
+        raise ValueError(
+            f"source {name!r} is not shipped; shipped are {', '.join(f'shipped:{key}' for key in SHIPPED)}."
+        )
     return _FOLDER / SHIPPED[wanted]
 
 
@@ -102,8 +104,8 @@ def _read_folder(folder: Path, split: str, kind: str | None, sample_rate: int | 
         raise ValueError(f"source {folder} holds {' and '.join(held)}: pass kind, one of these.")
     if not held or kind not in (None, *held):
         raise ValueError(
-            f"source {folder} holds no {kind or 'image, sound or text'} files. Wanted are PNG or JPEG files, WAV or FLAC "
-            "files, or texts that are called *train*.txt and *valid*.txt."
+            f"source {folder} holds no {kind or 'image, sound or text'} files. Wanted are PNG or JPEG, WAV or "
+            "FLAC files, or texts that are called *train*.txt and *valid*.txt."
         )
     wanted = kind or held[0]
     if wanted == "text":

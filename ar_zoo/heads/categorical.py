@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar_zoo.core.text import alphabet_of, decode_text, encode_text
 from ar_zoo.heads.base import Head, draw_index, greedy_or, positive
 
 
@@ -38,6 +39,12 @@ class Categorical(Head):
         self.alphabet = alphabet
         self.source_levels = source_levels
 
+    @classmethod
+    def from_text(cls, text: str) -> Categorical:
+        """The head for the characters that occur in a text."""
+        alphabet = alphabet_of(text)
+        return cls(len(alphabet), alphabet=alphabet)
+
     def logits(self, params):
         return params
 
@@ -56,8 +63,6 @@ class Categorical(Head):
 
     def encode(self, values):
         if self.alphabet is not None:
-            from ar_zoo.core.text import encode_text
-
             return encode_text(values, self.alphabet)
         if self.source_levels is None:
             return super().encode(values)
@@ -66,8 +71,6 @@ class Categorical(Head):
 
     def decode(self, symbols):
         if self.alphabet is not None:
-            from ar_zoo.core.text import decode_text
-
             return decode_text(symbols, self.alphabet)
         if self.source_levels is None:
             return np.asarray(symbols)

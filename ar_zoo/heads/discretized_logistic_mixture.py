@@ -171,11 +171,9 @@ def _logistic_class():
 
         def _sample_n(self, n, seed=None):
             import tensorflow as tf
-            from tensorflow_probability.python.internal import samplers
 
-            shape = tf.concat([[n], tf.shape(self.means)], 0)
-            uniform = samplers.uniform(shape, 1e-7, 1.0 - 1e-7, dtype=self.means.dtype, seed=seed)
-            offsets = (tf.math.log(uniform) - tf.math.log1p(-uniform)) * tf.exp(self.log_scales)
+            logistic = tfd.Logistic(tf.zeros_like(self.means), 1.0).sample(n, seed=seed)
+            offsets = logistic * tf.exp(self.log_scales)
             drawn = []
             for c in range(self.means.shape[-1]):
                 value = self.means[..., c] + _coupling(self.couplings, drawn, c) + offsets[..., c]

@@ -20,7 +20,7 @@ from ar_zoo.core.cache import site_by_site
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
-from ar_zoo.heads import Categorical
+from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
 from ar_zoo.layers import Conditioning, GatedActivation, MaskedConv2D, NullDropout, PixelFeatures, ResidualSkip
 from ar_zoo.layers.masked_conv import compose_reach
 
@@ -162,6 +162,12 @@ class GatedPixelCNN(AutoregressiveModel):
         params = self._to_params(self._output.step_window(hidden[:, None]))
         params = ops.reshape(params, (-1, self._groups, self.head.params_size))
         return self._features.chosen(params, index), new
+
+    SMALL = (
+        dict(image_shape=(2, 2, 2), head=Categorical(3)),
+        dict(image_shape=(2, 3, 1), head=Bernoulli()),
+        dict(image_shape=(1, 2, 3), head=DiscretizedLogisticMixture(2, 3, 3)),
+    )
 
     PRESETS = {
         "tiny": dict(

@@ -14,7 +14,7 @@ from keras import ops
 from ar_zoo.core.cache import site_by_site
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
-from ar_zoo.heads import Categorical
+from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
 from ar_zoo.layers import MaskedConv2D, PixelFeatures
 from ar_zoo.layers.masked_conv import compose_reach
 
@@ -143,6 +143,11 @@ class PixelCNN(AutoregressiveModel):
         h = self._network(self._input.step_window(features, link(self._input)), point, masked)
         params = ops.reshape(self._to_params(h, point), (-1, self._groups, self.head.params_size))
         return self._features.chosen(params, index), new
+
+    SMALL = (
+        dict(image_shape=(2, 2, 2), head=Categorical(3)),
+        dict(image_shape=(2, 3, 1), head=DiscretizedLogisticMixture(2, 4, 1)),
+    )
 
     PRESETS = {
         "tiny": dict(

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from ar_zoo.core.files import atomic_path
 from ar_zoo.core.pretrained import save
-from ar_zoo.core.registry import create
-from ar_zoo.data import Examples, alphabet_of, read, shift_images
+from ar_zoo.core.registry import create, find
+from ar_zoo.data import Examples, read, shift_images
 from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
 from ar_zoo.training.recipe import Recipe
 
@@ -105,11 +105,10 @@ def encode(model, part, window=None, labels=False) -> Examples:
 
 def _create(recipe, overrides, part):
     """The model; one for text takes its alphabet from the training part."""
-    if part.kind == "text" and "head" not in overrides:
-        from ar_zoo.heads import Categorical
-
-        alphabet = alphabet_of(part.values)
-        overrides["head"] = Categorical(len(alphabet), alphabet=alphabet)
+    arguments = find(recipe.model)[1]
+    head = (arguments | overrides)["head"]
+    if part.kind == "text":
+        overrides["head"] = type(head).from_text(part.values)
     return create(recipe.model, **overrides)
 
 

@@ -1,0 +1,101 @@
+"""`export`: a model → a folder that other programs can run."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from ar_zoo.core.files import atomic_folder
+
+FORMATS = ("saved_model", "tflite")
+
+
+def export(model, folder, formats=FORMATS, batch_size: int = 1, num_sites: int | None = None, progress: bool = True) -> Path:
+    """Writes a model as graphs with fixed shapes, whole or not at all.
+
+        manifest.json        shapes, states, sha256 of each file, and how far TFLite is from the model
+        saved_model/         one signature for each endpoint
+        score.tflite, step.tflite, sample_step.tflite, and for images begin_block.tflite
+
+    Endpoints are listed in `ar_zoo.export.signatures`. TFLite files hold the weights as constants and built-in
+    operations only, and are checked against the model on random inputs.
+
+    Args:
+        model: an `AutoregressiveModel` that computes in float32.
+        folder: where; an older folder of that name is replaced.
+        formats: which of `"saved_model"` and `"tflite"`.
+        batch_size: how many rows the graphs work on at once. 1 is fastest for one sample, more for many.
+        num_sites: the length that `score` takes and caches are made for, where it is free; `model.max_sites` by default.
+        progress: show a bar.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        ValueError: bad input; an operation that TFLite has not built in; a TFLite graph that is further than 1e-3 from
+            the model.
+
+    Example:
+        >>> ar_zoo.export(ar_zoo.load("gated_pixel_cnn.mnist"), "digits_export")
+        >>> ar_zoo.runtime.load("digits_export").sample(4, seed=0).shape
+        (4, 28, 28, 1)
+    """
+    formats = _checked_formats(formats)
+    num_sites = _checked_sites(model, batch_size, num_sites)
+
+    from tqdm import tqdm
+
+    from ar_zoo.export import manifest, parity
+    from ar_zoo.export.saved_model import write_saved_model
+    from ar_zoo.export.signatures import endpoints
+    from ar_zoo.export.tflite import Converter
+
+    folder = Path(folder)
+    with ExitStack() as stack:
+        out = stack.enter_context(atomic_folder(folder))
+        converter = stack.enter_context(Converter()) if "tflite" in formats else None
+        bar = stack.enter_context(tqdm(desc="export: trace", total=5, unit="step", disable=not progress))
+        ends = endpoints(model, batch_size, num_sites)
+        bar.total = 2 + len(ends) * (converter is not None)
+        bar.set_description("export: save")
+        bar.update()
+        saved = out / "saved_model" if "saved_model" in formats else stack.enter_context(tempfile.TemporaryDirectory())
+        write_saved_model(ends, saved)
+        bar.update()
+        apart = {}
+        if converter is not None:
+            bar.set_description("export: convert")
+            for name in converter.convert(saved, {name: out / f"{name}.tflite" for name in ends}):
+                apart[name], ends[name] = parity.checked(ends[name], out / f"{name}.tflite", model)
+                bar.update()
+        facts = manifest.describe(model, ends, batch_size, num_sites, out, converter is not None, apart)
+        (out / "manifest.json").write_text(json.dumps(facts, indent=1))
+    return folder
+
+
+def _checked_formats(formats) -> tuple[str, ...]:
+    formats = (formats,) if isinstance(formats, str) else tuple(formats)
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ValueError(f"`formats` must hold one or more of {', '.join(map(repr, FORMATS))}; got {list(formats)}.")
+    return formats
+
+
+def _checked_sites(model, batch_size, num_sites) -> int:
+    from ar_zoo.core import checks
+    from ar_zoo.core.model import AutoregressiveModel
+
+    if not isinstance(model, AutoregressiveModel):
+        raise ValueError(
+            f"`model` must be an AutoregressiveModel (what `ar_zoo.create` or `ar_zoo.load` gives); got {type(model).__name__}."
+        )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be an integer of at least 1; got {batch_size!r}.")
+    if model.compute_dtype != "float32":
+        raise ValueError(
+            f"`model` computes in {model.compute_dtype}; exports compute in float32. "
+            "Load or create it with dtype='float32'."
+        )
+    return checks.num_sites(model, num_sites)

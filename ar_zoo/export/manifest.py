@@ -1,0 +1,95 @@
+"""manifest.json of an export: all that a host has to know to run it, and the proof that the files are whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ar_zoo import __version__
+from ar_zoo.core.cache import DelayLine, KeyValue, Link
+from ar_zoo.core.files import sha256_of
+from ar_zoo.export.signatures import states
+
+FORMAT_VERSION = 1
+
+
+def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, tflite: bool, parity: dict) -> dict:
+    """The manifest of the files in `folder`.
+
+    Args:
+        model: what was exported.
+        endpoints: name → `Endpoint`.
+        batch_size, num_sites: what the endpoints were traced with.
+        folder: holds the finished files, and nothing else.
+        tflite: whether each endpoint has a TFLite file.
+        parity: endpoint → largest absolute difference between that file and the model.
+    """
+    spec = model.cache_spec(num_sites)
+    free = model.num_sites is None
+    # Delay lines and the like serve events of any length; a state that grows with the event does not.
+    bounded = not free or model.max_sites is not None or model.cache_spec(num_sites + 1) != spec
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": model.name,
+        "family": getattr(model, "family", type(model).__name__),
+        "config": keras.saving.serialize_keras_object(model),
+        "head": _head(model.head),
+        "event_shape": list(model.event_shape),
+        "site_shape": list(model.head.site_shape),
+        "grid": [num_sites] if free else list(model.grid_shape),
+        "batch_size": batch_size,
+        "num_sites": num_sites,
+        "max_sites": num_sites if bounded else None,
+        "block_size": model.block_sizes[0] if model.block_sizes else None,
+        "block_sizes": list(model.block_sizes) if model.block_sizes else None,
+        "context": {name: dataclasses.asdict(context) for name, context in model.context_spec.items()},
+        "states": {name: _state(kind) for name, kind in states(spec).items()},
+        "endpoints": {name: _endpoint(endpoint, tflite) for name, endpoint in endpoints.items()},
+        "parity": parity,
+        "versions": {"ar_zoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
+        "files": {
+            path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": os.path.getsize(path)} for path in files
+        },
+    }
+
+
+def _endpoint(endpoint, tflite) -> dict:
+    slots = lambda group: [dataclasses.asdict(slot) for slot in group]  # noqa: E731
+    described = {"inputs": slots(endpoint.inputs), "outputs": slots(endpoint.outputs)}
+    return described | ({"tflite": f"{endpoint.name}.tflite"} if tflite else {})
+
+
+def _state(kind) -> dict:
+    described = {"kind": type(kind).__name__, "shape": list(kind.shape), "dtype": kind.dtype}
+    if isinstance(kind, DelayLine):
+        return described | {"fill": 0, "taps": list(kind.taps)}
+    if isinstance(kind, Link):
+        return described | {"fill": 0, "size": kind.size}
+    return described | {"fill": kind.fill} | ({"axis": kind.axis} if isinstance(kind, KeyValue) else {})
+
+
+def _head(head) -> dict:
+    return {
+        "class": type(head).__name__,
+        "config": head.get_config(),
+        "num_symbols": head.num_symbols,
+        "params_size": head.params_size,
+        "noise_shape": list(head.noise_shape),
+        "decode": _decode(head),
+    }
+
+
+def _decode(head) -> dict:
+    """What each symbol stands for, so that a host decodes by looking it up: a text or a table, or nothing to do."""
+    raw = head.decode(np.arange(head.num_symbols))
+    if isinstance(raw, str):
+        return {"alphabet": raw}
+    if np.array_equal(raw, np.arange(head.num_symbols)):
+        return {}
+    return {"table": raw.tolist(), "dtype": raw.dtype.name}

@@ -1,0 +1,202 @@
+"""What an exported model can be asked: endpoints derived from the contract and the cache's spec, for any family.
+
+| endpoint | takes | gives |
+|---|---|---|
+| `score` | x [B, *event], contexts | log_prob [B], site_log_prob [B, *grid], nats |
+| `step` | prev [B, 1, *site], index [], states, contexts | params [B, params_size], new states |
+| `sample_step` | the same, noise [B, *noise_shape], temperature [] | symbols [B, 1, *site], new states |
+| `begin_block` | prev [B, block, *site], index [], states, contexts | new states |
+
+An endpoint takes only what its graph reads, and gives only the states that it changes: a pixel's step does not carry the
+rows above around. States go by their path in the cache's spec (`layer_0_left`), in the form that
+`ar_zoo.core.cache` lists for exported graphs: a delay line comes in as its taps (`…_taps`) and goes out as what is to be
+pushed (`…_push`); a link comes out of `begin_block` for the whole block (`…_block`) and into `step` for one site (`…_site`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from keras import ops
+
+from ar_zoo.core.cache import KINDS, DelayLine, Link, map_spec
+from ar_zoo.export.builtins import argmax_without_bit_tricks
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """One input or output of an endpoint; `state` names the state that it belongs to."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    state: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A traced function with named inputs and outputs; call `function(**inputs)`."""
+
+    name: str
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Slot, ...]
+    function: object
+
+
+def endpoints(model, batch_size: int, num_sites: int) -> dict[str, Endpoint]:
+    """The endpoints of a model, traced with static shapes.
+
+    Args:
+        model: an `AutoregressiveModel`.
+        batch_size: rows of every input.
+        num_sites: sites of an event.
+
+    Returns:
+        name → `Endpoint`; `begin_block` is there if the model has blocks.
+
+    Example:
+        >>> sorted(endpoints(ar_zoo.create("gpt.tiny"), 1, 12))
+        ['sample_step', 'score', 'step']
+    """
+    head = model.head
+    event = tuple(size or num_sites for size in model.event_shape)
+    contexts = [
+        Slot(name, (batch_size, *spec.shape), spec.dtype) for name, spec in model.context_spec.items()
+    ]
+    spec = model.cache_spec(num_sites)
+    common = [Slot("index", (), "int32"), *contexts]
+    prev = Slot("prev", (batch_size, 1, *head.site_shape), "int32")
+    noise = [Slot("noise", (batch_size, *head.noise_shape), "float32"), Slot("temperature", (), "float32")]
+
+    def context(given):
+        return {slot.name: given[slot.name] for slot in contexts}
+
+    def score(given):
+        site = model.log_prob(given["x"], context=context(given), reduce="site")
+        return {"log_prob": ops.sum(site, axis=tuple(range(1, len(site.shape)))), "site_log_prob": site}
+
+    def step(given):
+        cache = _nested(spec, "site", given)
+        params, new = model.step(given["prev"], cache, given["index"], context(given))
+        return {"params": ops.cast(params[:, 0], "float32")} | _changed(spec, cache, new)
+
+    def sample_step(given):
+        outputs = step(given)
+        drawn = head.sample(outputs.pop("params"), given["noise"], given["temperature"])
+        return {"symbols": ops.expand_dims(drawn, 1)} | outputs
+
+    def begin_block(given):
+        cache = _nested(spec, "block", given)
+        return _changed(spec, cache, model.begin_block(given["prev"], cache, given["index"], context(given)))
+
+    names, slots = states(spec), _state_slots(spec, "site", batch_size)
+    made = {
+        "score": _trace("score", score, [Slot("x", (batch_size, *event), "int32"), *contexts]),
+        "step": _trace("step", step, [prev, *common, *slots], names),
+        "sample_step": _trace("sample_step", sample_step, [prev, *noise, *common, *slots], names),
+    }
+    if model.block_sizes is not None:
+        if len(set(model.block_sizes)) > 1:
+            raise ValueError(f"`model` has blocks of sizes {model.block_sizes}; only blocks of one size can be exported.")
+        for name, kind in names.items():
+            if isinstance(kind, Link) and model.block_sizes[0] % kind.size:
+                raise ValueError(f"`model`: the {kind.size} places of {name!r} must divide the block's {model.block_sizes[0]} sites.")
+        before = Slot("prev", (batch_size, model.block_sizes[0], *head.site_shape), "int32")
+        slots = [before, *common, *_state_slots(spec, "block", batch_size)]
+        made["begin_block"] = _trace("begin_block", begin_block, slots, names)
+        if any(isinstance(names.get(slot.state), DelayLine) for slot in made["begin_block"].outputs):
+            raise ValueError("`begin_block` must not push to a delay line: the host pushes once a site.")
+    return made
+
+
+def states(spec) -> dict[str, object]:
+    """Kinds of state by name: a cache's spec without its nesting."""
+    return {_name(path): kind for path, kind in _flatten(spec)}
+
+
+def _flatten(nested, path=()):
+    if not isinstance(nested, dict):
+        return [(path, nested)]
+    return [pair for name, item in nested.items() for pair in _flatten(item, (*path, name))]
+
+
+def _name(path) -> str:
+    return "_".join(path)
+
+
+def _form(kind, link):
+    """How a graph takes a state: as it is, or under a name of its own with a shape of its own."""
+    if isinstance(kind, DelayLine):
+        return "taps", (len(kind.taps), *kind.shape)
+    if isinstance(kind, Link):
+        return link, (() if link == "site" else (kind.size,)) + tuple(kind.shape)
+    return None, kind.shape
+
+
+def _state_slots(spec, link, batch_size) -> list[Slot]:
+    slots = []
+    for state, kind in states(spec).items():
+        form, shape = _form(kind, link)
+        slots.append(Slot(f"{state}_{form}" if form else state, (batch_size, *shape), kind.dtype, state))
+    return slots
+
+
+def _nested(spec, link, given, path=()):
+    """The cache that a model's `step` or `begin_block` takes, from an endpoint's inputs."""
+    if not isinstance(spec, KINDS):
+        return {name: _nested(item, link, given, (*path, name)) for name, item in spec.items()}
+    form, _ = _form(spec, link)
+    return {form: given[_name((*path, form))]} if form else given[_name(path)]
+
+
+def _changed(spec, old, new) -> dict:
+    """Those entries of a new cache that are not the very tensors that came in, by name."""
+    map_spec(lambda kind, before, after: None, spec, old, new)  # the same names, or a KeyError that says which
+    before = dict(_flatten(old))
+    return {_name(path): tensor for path, tensor in _flatten(new) if tensor is not before.get(path)}
+
+
+def _trace(name, function, slots, owners=()) -> Endpoint:
+    """`owners` are the names of the states; an output's name is its state's, or that and the form: `…_push`."""
+    names = [slot.name for slot in slots]
+    twice = sorted({slot for slot in names if names.count(slot) > 1})
+    if twice:
+        raise ValueError(f"Two inputs of `{name}` are called {', '.join(twice)}: rename the model's states or contexts.")
+    concrete = _concrete(function, slots, slots)
+    used = _inputs_used(concrete, slots)
+    if len(used) < len(slots):
+        concrete = _concrete(function, slots, used)
+    outputs = []
+    for output, spec in concrete.structured_outputs.items():
+        if not spec.shape.is_fully_defined():
+            raise ValueError(f"`{name}` gives {output!r} of the unknown shape {spec.shape}: use static shapes in the model.")
+        owner = next((state for state in (output, output.rpartition("_")[0]) if state in owners), None)
+        outputs.append(Slot(output, tuple(spec.shape), spec.dtype.name, owner))
+    return Endpoint(name, tuple(used), tuple(outputs), concrete)
+
+
+def _concrete(function, slots, used):
+    """`function` as a graph whose inputs are `used`; the other slots, which do not matter, are zeros."""
+    names = {slot.name for slot in used}
+
+    def traced(*tensors):
+        given = dict(zip((slot.name for slot in used), tensors, strict=True))
+        given |= {slot.name: tf.zeros(slot.shape, slot.dtype) for slot in slots if slot.name not in names}
+        with argmax_without_bit_tricks():
+            return function(given)
+
+    signature = [tf.TensorSpec(slot.shape, slot.dtype, name=slot.name) for slot in used]
+    return tf.function(traced, input_signature=signature, autograph=False).get_concrete_function()
+
+
+def _inputs_used(concrete, slots) -> list[Slot]:
+    """The slots that some output depends on."""
+    reached, waiting = set(), [output.op for output in concrete.outputs]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in reached:
+            reached.add(operation.name)
+            waiting += [tensor.op for tensor in operation.inputs]
+            waiting += operation.control_inputs
+    return [slot for slot, tensor in zip(slots, concrete.inputs, strict=False) if tensor.op.name in reached]

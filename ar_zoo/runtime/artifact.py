@@ -1,0 +1,71 @@
+"""The folder that `ar_zoo.export` writes: read, and checked to be whole, before anything in it runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ar_zoo.core.files import sha256_of
+
+FORMAT_VERSION = 1
+_NEEDED = (
+    "head", "event_shape", "site_shape", "grid", "batch_size", "num_sites", "max_sites", "block_size", "context",
+    "states", "endpoints", "files",
+)  # fmt: skip
+
+
+def read_manifest(folder) -> dict:
+    """The manifest of an export, after every TFLite file that it lists was checked.
+
+    Args:
+        folder: what `ar_zoo.export` wrote.
+
+    Raises:
+        ValueError: no export, one without TFLite files or of a newer format, or a file that is missing, cut short,
+            changed, or outside the folder.
+
+    Example:
+        >>> read_manifest("digits_export")["grid"]
+        [28, 28, 1]
+    """
+    folder = Path(folder)
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ValueError(f"`folder` must be what `ar_zoo.export` wrote; {folder} has no manifest.json.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = int(manifest["format_version"])
+        if version > FORMAT_VERSION:
+            raise ValueError(
+                f"{folder} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo."
+            )
+        missing = [name for name in _NEEDED if name not in manifest]
+        if missing:
+            raise ValueError(f"{path} is damaged or not an export's: it has no {', '.join(missing)}.")
+        files = {name: (str(fact["sha256"]), int(fact["size"])) for name, fact in manifest["files"].items()}
+        used = {name: endpoint.get("tflite") for name, endpoint in manifest["endpoints"].items()}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged or not an export's: {type(error).__name__} {error}.") from None
+    for file in files:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", file):
+            raise ValueError(f"{path} names a file outside its folder: {file!r}. Nothing of it is run.")
+    for endpoint, file in used.items():
+        if file is None:
+            raise ValueError(f"{folder} has no TFLite file for `{endpoint}`. Export it with formats=('tflite',).")
+        if file not in files:
+            raise ValueError(f"{path} gives {file!r} for `{endpoint}`, and does not list it among its files.")
+        _check_file(folder, file, *files[file])
+    return manifest
+
+
+def _check_file(folder, file, sha256, size):
+    path = folder / file
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: the export is not complete. Copy or export it again.")
+    if path.resolve() != folder.resolve() / file:
+        raise ValueError(f"{path} is a link to a place outside its folder; it is not run.")
+    if path.stat().st_size != size:
+        raise ValueError(f"{path} has {path.stat().st_size} bytes, its manifest says {size}: it was cut short or changed.")
+    if sha256_of(path) != sha256:
+        raise ValueError(f"{path} does not match the sha256 in its manifest: it or the manifest was changed. Export again.")

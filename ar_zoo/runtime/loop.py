@@ -1,0 +1,148 @@
+"""The loop that draws events from exported graphs: all that a host in another language has to write.
+
+    for each block (an image's row; a model without blocks has none):
+        begin_block(the symbols of the block before)      → its new states; the links of the whole block
+    for each site:
+        copy this site's links and delay-line taps in
+        sample_step(symbols before, noise of this site)   → symbols, new states
+        keep the new states: replace, append at `index`, or push
+
+States live in the graphs' own input arrays, which keep their values from run to run, and delay lines in rings here.
+Everything that is copied in a step is a pair (destination, source) of arrays that is made once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Loop:
+    """Runs `sample_step` (or `step`) and `begin_block` over the sites of a batch.
+
+    Args:
+        manifest: what `artifact.read_manifest` gave.
+        step: the `Graph` of the step.
+        begin_block: the `Graph` of `begin_block`, or `None`.
+    """
+
+    def __init__(self, manifest, step, begin_block=None):
+        self.step, self.begin_block = step, begin_block
+        self.block_size = manifest["block_size"]
+        self._batch = manifest["batch_size"]
+        self._site_shape = tuple(manifest["site_shape"])
+        self._fills = []  # (array, value at the start of an event)
+        self._replace, self._append = [], []  # after a step: State, KeyValue
+        self._taps, self._push = [], []  # before and after a step: DelayLine
+        self._links = []  # before a step: Link
+        self._into_block, self._from_block = [], []  # before and after begin_block
+        for name, state in manifest["states"].items():
+            {"DelayLine": self._plan_delay_line, "Link": self._plan_link}.get(state["kind"], self._plan_state)(name, state)
+
+    def _plan_state(self, name, state):
+        here, there = self.step.inputs.get(name), self._block_array("inputs", name)
+        home = there if here is None else here
+        self._fills += [(array, state["fill"]) for array in (here, there) if array is not None]
+        stepped, begun = self.step.outputs.get(name), self._block_array("outputs", name)
+        if stepped is not None and home is not None:
+            if state["kind"] == "KeyValue":
+                axis = state["axis"] + 1
+                self._append.append((np.moveaxis(home, axis, 0), np.moveaxis(stepped, axis, 0)))
+            else:
+                self._replace.append((home, stepped))
+            if there is not None and there is not home:
+                self._into_block.append((there, home))
+        if begun is not None:
+            self._from_block += [(array, begun) for array in (here, there) if array is not None]
+
+    def _plan_delay_line(self, name, state):
+        depth = max(state["taps"])
+        ring = np.zeros((depth, self._batch, *state["shape"]), state["dtype"])
+        self._fills.append((ring, 0))
+        entries = list(ring)  # arrays made once: looking one up in a list is faster than indexing the ring
+        taps = self.step.inputs.get(f"{name}_taps")
+        if taps is not None:
+            self._taps += [(taps[:, place], entries, tap, depth) for place, tap in enumerate(state["taps"])]
+        self._push.append((entries, self.step.outputs[f"{name}_push"], depth))
+
+    def _plan_link(self, name, state):
+        site, again = self.step.inputs.get(f"{name}_site"), self._block_array("inputs", f"{name}_block")
+        block = self._block_array("outputs", f"{name}_block")
+        if again is not None:
+            self._fills.append((again, state["fill"]))
+            self._from_block.append((again, block))
+        if site is not None:
+            # Sites of a block share its places evenly: two channels of a pixel, one place.
+            share = self.block_size // state["size"]
+            self._links.append((site, list(np.moveaxis(block, 1, 0)), share))
+
+    def _block_array(self, group, name):
+        return getattr(self.begin_block, group).get(name) if self.begin_block is not None else None
+
+    def run(self, x, known, start, inputs, site_inputs):
+        """Goes through the sites of a batch, and yields each site's number when its outputs are there.
+
+        Args:
+            x: int32 [B, sites, *site_shape], known symbols; drawn ones are written into it.
+            known: bool [B, sites], which symbols are kept.
+            start: the first site that matters: whole blocks before it are not stepped through.
+            inputs: name → value, what stays the same for all sites (contexts, temperature).
+            site_inputs: name → [sites, …], what differs (noise).
+
+        Example:
+            >>> for site in loop.run(x, known, 0, {"temperature": 1.0}, {"noise": noise}):
+            ...     print(x[:, site])
+        """
+        step, size = self.step, self.block_size
+        self._reset(inputs)
+        prev, index_in = step.inputs.get("prev"), step.inputs.get("index")
+        symbols = step.outputs.get("symbols")
+        site_inputs = [(step.inputs[name], value) for name, value in site_inputs.items() if name in step.inputs]
+        kept, some_kept = known.reshape(known.shape + (1,) * len(self._site_shape)), known.any(axis=0).tolist()
+        for index in range(x.shape[1]):
+            if size:
+                place = index % size
+                if place == 0:
+                    self._begin(index, x[:, index - size : index])
+                if index - place + size <= start:
+                    continue
+                for into, block, share in self._links:
+                    into[...] = block[place // share]
+            for into, entries, tap, depth in self._taps:
+                into[...] = entries[(index - tap) % depth]
+            for into, value in site_inputs:
+                into[...] = value[index]
+            if prev is not None:
+                prev[:, 0] = x[:, index - 1] if index else -1
+            if index_in is not None:
+                index_in[...] = index
+            step.run()
+            for mine, new in self._replace:
+                mine[...] = new
+            for mine, new in self._append:
+                mine[index] = new[index]
+            for entries, new, depth in self._push:
+                entries[index % depth][...] = new
+            if symbols is not None:
+                drawn = symbols[:, 0]
+                x[:, index] = np.where(kept[:, index], x[:, index], drawn) if some_kept[index] else drawn
+            yield index
+
+    def _reset(self, inputs):
+        for array, value in self._fills:
+            array[...] = value
+        for graph in (self.step, self.begin_block):
+            for name, value in inputs.items():
+                if graph is not None and name in graph.inputs:
+                    graph.inputs[name][...] = value
+
+    def _begin(self, index, before):
+        inputs = self.begin_block.inputs
+        for there, mine in self._into_block:
+            there[...] = mine
+        if "prev" in inputs:
+            inputs["prev"][...] = before if index else -1
+        if "index" in inputs:
+            inputs["index"][...] = index
+        self.begin_block.run()
+        for into, new in self._from_block:
+            into[...] = new

@@ -1,0 +1,92 @@
+"""What a caller asks of a `Runtime`, checked where it comes in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def at_least_one(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1; got {value!r}.")
+
+
+def temperature(value) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < float("inf"):
+        raise ValueError(f"`temperature` must be above 0, or exactly 0 for the most likely symbols; got {value!r}.")
+    return float(value)
+
+
+def num_sites(manifest, value) -> int:
+    """The length to draw; delay lines and the like have no longest one."""
+    exported, limit = manifest["num_sites"], manifest["max_sites"]
+    if value is None:
+        return exported
+    if None not in manifest["event_shape"] and value != exported:
+        raise ValueError(f"`num_sites` is fixed at {exported} for this model; got {value!r}. Leave it out.")
+    at_least_one("num_sites", value)
+    if limit is not None and value > limit:
+        raise ValueError(f"`num_sites` must be at most {limit}, which was exported; got {value}. Export with more.")
+    return int(value)
+
+
+def symbols(x, event_shape, num_symbols, limit) -> np.ndarray:
+    """`x` as int32 symbols [B, *event_shape]."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "iu":
+        raise ValueError(f"`x` must hold integer symbols; got dtype {x.dtype}. Encode raw data first.")
+    wanted = ", ".join("any" if size is None else str(size) for size in event_shape)
+    fits = len(x.shape) == len(event_shape) + 1 and all(
+        want in (None, size) for size, want in zip(x.shape[1:], event_shape, strict=True)
+    )
+    if not fits or not x.size:
+        raise ValueError(f"`x` must have shape [batch, {wanted}]; got {list(x.shape)}.")
+    if None in event_shape and limit is not None and x.shape[1] > limit:
+        raise ValueError(f"`x` has {x.shape[1]} sites; {limit} were exported. Export with a larger `num_sites`.")
+    if x.min() < 0 or x.max() >= num_symbols:
+        raise ValueError(f"`x` must hold symbols in 0..{num_symbols - 1}; got {x.min()}..{x.max()}.")
+    return x.astype(np.int32)
+
+
+def rows_of_context(spec: dict, context, rows: int) -> dict[str, np.ndarray]:
+    """A value for each row and each name of the manifest's `context`: the null value where nothing is given."""
+    if context is None:
+        context = {}
+    elif not isinstance(context, dict):
+        if len(spec) != 1:
+            allowed = f"a dict with the names {sorted(spec)}" if spec else "None, this model takes no context"
+            raise ValueError(f"`context` must be {allowed}; got {type(context).__name__}.")
+        context = {next(iter(spec)): context}
+    unknown = sorted(set(context) - set(spec))
+    if unknown:
+        raise ValueError(f"`context` holds {unknown}; this model knows {sorted(spec) or 'none'}.")
+    full = {}
+    for name, described in spec.items():
+        shape, dtype, classes = tuple(described["shape"]), described["dtype"], described["num_classes"]
+        value = context.get(name)
+        value = np.asarray(described["null"] if value is None else value)
+        if context.get(name) is None:
+            value = np.full(shape, value)
+        if classes is not None and (value.dtype.kind not in "iu" or not np.all((value >= 0) & (value <= classes))):
+            raise ValueError(
+                f"`context[{name!r}]` must hold integers in 0..{classes - 1} ({classes} for unknown); got "
+                f"{value.dtype} {value.min()}..{value.max()}."
+            )
+        if value.shape not in (shape, (rows, *shape)):
+            raise ValueError(
+                f"`context[{name!r}]` must have shape {list(shape)} or {[rows, *shape]}; got {list(value.shape)}."
+            )
+        full[name] = np.broadcast_to(value, (rows, *shape)).astype(dtype)
+    return full
+
+
+def decode(symbols, head: dict):
+    """Raw data for symbols, looked up in the manifest's `head`."""
+    symbols, table = np.asarray(symbols), head["decode"]
+    top = head["num_symbols"]
+    if symbols.dtype.kind not in "iu" or (symbols.size and (symbols.min() < 0 or symbols.max() >= top)):
+        raise ValueError(f"`symbols` must be integers in 0..{top - 1}; got {symbols.dtype} {symbols.ravel()[:3]}….")
+    if "alphabet" in table:
+        if symbols.ndim > 1:
+            return [decode(row, head) for row in symbols]
+        return "".join(table["alphabet"][symbol] for symbol in np.atleast_1d(symbols).tolist())
+    return np.asarray(table["table"], table["dtype"])[symbols] if "table" in table else symbols

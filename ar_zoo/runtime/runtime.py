@@ -1,0 +1,254 @@
+"""`load` and `Runtime`: an exported model, asked the same things as the model it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ar_zoo.core.known import first_unknown, known_sites
+from ar_zoo.core.noise import uniform_noise
+from ar_zoo.runtime import request
+from ar_zoo.runtime.artifact import read_manifest
+from ar_zoo.runtime.litert import Graph
+from ar_zoo.runtime.loop import Loop
+
+ENGINES = {"litert": Graph}
+
+
+def load(folder, engine: str = "litert") -> Runtime:
+    """An exported model, ready to run.
+
+    Args:
+        folder: what `ar_zoo.export` wrote; every file that is run is checked against its sha256.
+        engine: `"litert"`, which runs the TFLite files on one thread.
+
+    Raises:
+        ValueError: unknown engine, or an export that is not whole.
+        ImportError: the engine is not installed.
+
+    Example:
+        >>> ar_zoo.runtime.load("digits_export").sample(2, seed=0).shape
+        (2, 28, 28, 1)
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
+    return Runtime(Path(folder), read_manifest(folder), ENGINES[engine])
+
+
+class Runtime:
+    """An exported model. `load` makes it.
+
+    Graphs are opened when they are first needed. A runtime does one thing at a time: a stream that is still going is
+    cut off when another call starts.
+
+    Attributes:
+        manifest: the export's manifest.json.
+        batch_size: rows that a graph works on at once.
+        num_sites: sites of an event; of one that can be scored, where the length is free.
+    """
+
+    def __init__(self, folder: Path, manifest: dict, graph):
+        self.manifest = manifest
+        self.batch_size, self.num_sites = manifest["batch_size"], manifest["num_sites"]
+        self._event_shape, self._site_shape = tuple(manifest["event_shape"]), tuple(manifest["site_shape"])
+        self._open = lambda name: graph(folder / manifest["endpoints"][name]["tflite"], manifest["endpoints"][name])
+        self._turn = 0
+
+    def sample(
+        self,
+        num_samples: int = 1,
+        seed: int = 0,
+        context=None,
+        prefix=None,
+        given=None,
+        mask=None,
+        temperature: float = 1.0,
+        num_sites: int | None = None,
+    ) -> np.ndarray:
+        """Draws events: the same ones, for the same arguments, as `AutoregressiveModel.sample`.
+
+        Args:
+            num_samples: how many; they run in batches of the exported size, the last one filled up.
+            seed: an integer of at least 0.
+            context: one value for all, or one for each sample; a dict of them where the model has several.
+            prefix: the first sites, in order, `[P]` or `[num_samples, P]` (images: also whole rows of pixels).
+            given, mask: an event, and which of its sites are kept. A kept site informs those after it only.
+            temperature: divides the logits; 0 takes the most likely symbol at each site.
+            num_sites: the length, where it is free; the exported one by default.
+
+        Returns:
+            int32 [num_samples, *event_shape].
+
+        Example:
+            >>> runtime.sample(4, seed=1, temperature=0.8).shape
+            (4, 28, 28, 1)
+        """
+        batches = self._batches(num_samples, seed, context, prefix, given, mask, temperature, num_sites)
+        drawn = []
+        for x, sites, rows in batches:
+            for _ in sites:
+                pass
+            drawn.append(x[:rows])
+        x = np.concatenate(drawn)
+        return x.reshape(num_samples, *self._grid(x.shape[1]), *self._site_shape)
+
+    def stream(
+        self,
+        num_samples: int = 1,
+        seed: int = 0,
+        context=None,
+        prefix=None,
+        given=None,
+        mask=None,
+        temperature: float = 1.0,
+        num_sites: int | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Draws as `sample` does, and hands out each site as soon as it is there, from the first that is not known.
+
+        Args:
+            num_samples: at most the exported batch size. The others are those of `sample`.
+
+        Yields:
+            int32 [num_samples, *site_shape].
+
+        Example:
+            >>> for symbol in runtime.stream(seed=1, num_sites=80):
+            ...     print(runtime.decode(symbol), end="")
+        """
+        request.at_least_one("num_samples", num_samples)
+        if num_samples > self.batch_size:
+            raise ValueError(
+                f"`num_samples` must be at most {self.batch_size}, the exported batch size, to stream; got {num_samples}. "
+                "Export with a larger `batch_size`, or use `sample`."
+            )
+        batches = self._batches(num_samples, seed, context, prefix, given, mask, temperature, num_sites)
+        return self._stream(*next(batches))
+
+    def _stream(self, x, sites, rows):
+        for start, site in sites:
+            if site >= start:
+                yield x[:rows, site].copy()
+
+    def score(self, x, context=None) -> tuple[np.ndarray, np.ndarray]:
+        """Log-probabilities in nats.
+
+        Args:
+            x: int symbols [B, *event_shape]; shorter than exported, where the length is free.
+            context: as in `sample`.
+
+        Returns:
+            (float32 [B], float32 [B, *grid]): of each event, and of each site given the sites before it.
+
+        Example:
+            >>> runtime.score(runtime.sample(2))[0].shape
+            (2,)
+        """
+        x = request.symbols(x, self._event_shape, self.manifest["head"]["num_symbols"], self.num_sites)
+        count, length = len(x), x.shape[1]
+        context = request.rows_of_context(self.manifest["context"], context, count)
+        # What comes later does not reach a site: a short event is filled up, and what fills it is not scored.
+        padded = np.zeros((count, *self._score.inputs["x"].shape[1:]), np.int32)
+        padded[:, :length] = x
+        each = np.empty((count, *self._score.outputs["site_log_prob"].shape[1:]), np.float32)
+        for first in range(0, count, self.batch_size):
+            rows = np.minimum(np.arange(first, first + self.batch_size), count - 1)
+            for name, value in {"x": padded, **context}.items():
+                if name in self._score.inputs:
+                    self._score.inputs[name][...] = value[rows]
+            self._score.run()
+            each[rows] = self._score.outputs["site_log_prob"]
+        each = each[:, :length]
+        return each.reshape(count, -1).sum(axis=1, dtype=np.float64).astype(np.float32), each
+
+    def params(self, x, context=None) -> np.ndarray:
+        """The head's parameters at each site, given the sites before it, from the chain of cached steps.
+
+        What a host needs that has its own way to draw or to code symbols.
+
+        Args:
+            x: int symbols [B, *event_shape], B at most the exported batch size.
+            context: as in `sample`.
+
+        Returns:
+            float32 [B, sites, params_size].
+
+        Example:
+            >>> runtime.params(runtime.sample(1)).shape
+            (1, 784, 256)
+        """
+        limit = self.manifest["max_sites"]
+        x = request.symbols(x, self._event_shape, self.manifest["head"]["num_symbols"], limit)
+        count = len(x)
+        if count > self.batch_size:
+            raise ValueError(f"`x` must hold at most {self.batch_size} events, the exported batch size; got {count}.")
+        rows = np.minimum(np.arange(self.batch_size), count - 1)
+        context = request.rows_of_context(self.manifest["context"], context, count)
+        x = x.reshape(count, -1, *self._site_shape)[rows]
+        found = np.empty((self.batch_size, x.shape[1], self.manifest["head"]["params_size"]), np.float32)
+        for site in self._stepper.run(x, np.ones(x.shape[:2], bool), 0, {n: v[rows] for n, v in context.items()}, {}):
+            found[:, site] = self._stepper.step.outputs["params"]
+        return found[:count]
+
+    def decode(self, symbols):
+        """Symbols → raw data: pixels, a waveform, or text (a string for one row, a list of strings for several).
+
+        Example:
+            >>> runtime.decode(runtime.sample(1)).dtype
+            dtype('int64')
+        """
+        return request.decode(symbols, self.manifest["head"])
+
+    @cached_property
+    def _score(self):
+        return self._open("score")
+
+    @cached_property
+    def _sampler(self) -> Loop:
+        return Loop(self.manifest, self._open("sample_step"), self._begin_block)
+
+    @cached_property
+    def _stepper(self) -> Loop:
+        return Loop(self.manifest, self._open("step"), self._begin_block)
+
+    @property
+    def _begin_block(self):
+        return self._open("begin_block") if "begin_block" in self.manifest["endpoints"] else None
+
+    def _batches(self, num_samples, seed, context, prefix, given, mask, temperature, num_sites):
+        """Checks everything, then gives (x, sites being drawn into it, rows that count) for one batch after another."""
+        head = self.manifest["head"]
+        request.at_least_one("num_samples", num_samples)
+        temperature = request.temperature(temperature)
+        sites = request.num_sites(self.manifest, num_sites)
+        shapes = (self._event_shape, self._site_shape, head["num_symbols"])
+        values, known = known_sites(num_samples, sites, *shapes, prefix, given, mask)
+        context = request.rows_of_context(self.manifest["context"], context, num_samples)
+        start = first_unknown(known)
+        noise_of = lambda rows: uniform_noise(seed, rows, 0, sites, tuple(head["noise_shape"]))  # noqa: E731
+        noise_of(())  # a bad seed is refused before anything runs
+
+        def batches():
+            for first in range(0, num_samples, self.batch_size):
+                rows = np.minimum(np.arange(first, first + self.batch_size), num_samples - 1)
+                x, noise = values[rows], np.ascontiguousarray(np.swapaxes(noise_of(rows), 0, 1))
+                inputs = {"temperature": temperature} | {name: value[rows] for name, value in context.items()}
+                yield x, self._drawn(x, known[rows], start, inputs, noise), min(self.batch_size, num_samples - first)
+
+        return batches()
+
+    def _drawn(self, x, known, start, inputs, noise):
+        self._turn += 1
+        mine = self._turn
+        for site in self._sampler.run(x, known, start, inputs, {"noise": noise}):
+            yield start, site
+            if self._turn != mine:
+                raise RuntimeError(
+                    "This stream was cut off: its Runtime has started something else, and holds one state at a time. "
+                    "Load the export a second time for each stream that runs beside others."
+                )
+
+    def _grid(self, sites):
+        return (sites,) if None in self._event_shape else tuple(self.manifest["grid"])

@@ -1,0 +1,402 @@
+"""The laws of the zoo, each a function of a registered family's class that raises `AssertionError` where it is broken.
+
+    import pytest
+    from ar_zoo.testing import laws
+
+    @pytest.mark.parametrize("law", laws.ALL, ids=lambda law: law.__name__)
+    def test_my_family(law):
+        law(MyModel)
+
+Models are made from `PRESETS["tiny"]`, with all weights random, in float64 where values are compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ar_zoo.core import generate
+from ar_zoo.core.cache import init_cache
+from ar_zoo.core.model import AutoregressiveModel
+from ar_zoo.core.noise import uniform_noise
+
+_FREE_LENGTH = 9  # sites, where the length is free
+_SMALL_LENGTH = 4
+
+
+def make(cls, seed=0, dtype="float64", scale=0.5, **overrides):
+    """The tiny model with random weights: none of them zero, so that nothing hides behind an initial value."""
+    keras.utils.set_random_seed(seed)
+    model = cls(**(cls.PRESETS["tiny"] | {"dtype": dtype} | overrides))
+    generator = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.dtype.startswith(("float", "bfloat")):
+            weight.assign(generator.normal(size=weight.shape) * scale)
+    return model
+
+
+def events(model, count, seed=0, sites=None) -> np.ndarray:
+    """Random events [count, *event_shape]."""
+    shape = [size or sites or _FREE_LENGTH for size in model.event_shape]
+    return np.random.default_rng(seed).integers(0, model.head.num_symbols, (count, *shape)).astype(np.int32)
+
+
+def contexts(model, count, seed=0):
+    """Random contexts for `count` events, or None."""
+    generator = np.random.default_rng(seed)
+    drawn = {}
+    for name, spec in model.context_spec.items():
+        if spec.num_classes:
+            drawn[name] = generator.integers(0, spec.num_classes, (count, *spec.shape)).astype(spec.dtype)
+        else:
+            drawn[name] = generator.normal(size=(count, *spec.shape)).astype(spec.dtype)
+    return drawn or None
+
+
+def _sites(model, x):
+    return np.asarray(x).reshape(len(x), -1, *model.head.site_shape)
+
+
+def _params(model, x, context):
+    return np.asarray(model._flat(model(x, context=context)))
+
+
+def _influence(cls) -> np.ndarray:
+    """Boolean [S, S]: whether changing site j changes the parameters of site i, for all pairs.
+
+    Taken together over several models and events, since a unit that is off (relu) in one hides what it does in others.
+    """
+    seen = False
+    for seed in range(4):
+        model = make(cls, seed)
+        base = events(model, 1, seed)
+        sites = _sites(model, base)[0]
+        count = len(sites)
+        changed = np.broadcast_to(sites, (count, *sites.shape)).copy()
+        for j in range(count):
+            shift = np.random.default_rng((seed, j)).integers(1, model.head.num_symbols, sites[j].shape)
+            changed[j, j] = (changed[j, j] + shift) % model.head.num_symbols
+        batch = np.concatenate([sites[None], changed]).reshape(count + 1, *base.shape[1:])
+        context = contexts(model, 1, seed)
+        if context:
+            context = {name: np.repeat(value, count + 1, axis=0) for name, value in context.items()}
+        params = _params(model, batch, context)
+        difference = np.abs(params[1:] - params[:1]).max(axis=-1).T
+        seen = seen | (difference > 1e-11 * np.abs(params).max())
+    return seen
+
+
+def causality(cls):
+    """Law 1: no output depends on an input at or after its own site, for all pairs of sites."""
+    influence = _influence(cls)
+    future = influence & ~np.tri(len(influence), k=-1, dtype=bool)
+    assert not future.any(), f"outputs depend on their own or later sites: (output, input) {np.argwhere(future)[:5].tolist()}"
+
+
+def completeness(cls):
+    """Law 2: every earlier site inside the declared receptive field does reach the output, and none outside it."""
+    model = make(cls)
+    influence = _influence(cls)
+    declared = model.receptive_field(len(influence))
+    missing = declared & ~influence
+    assert not missing.any(), f"declared but without effect: (output, input) {np.argwhere(missing)[:5].tolist()}"
+    undeclared = influence & ~declared
+    assert not undeclared.any(), f"of effect but not declared: (output, input) {np.argwhere(undeclared)[:5].tolist()}"
+
+
+def _chunks(model, sites, generator, longest):
+    """Random chunk lengths that add up to `sites` and do not cross the edges of blocks."""
+    lengths = []
+    for block in model.block_sizes or (sites,):
+        while block:
+            lengths.append(int(generator.integers(1, min(longest, block) + 1)))
+            block -= lengths[-1]
+    return lengths
+
+
+def _begin_block(model, cache, sites, index, context):
+    """Begins the block at `index`, if one starts there."""
+    if model.block_sizes is None:
+        return cache
+    starts = np.cumsum((0, *model.block_sizes))
+    if index not in starts[:-1]:
+        return cache
+    number = int(np.searchsorted(starts, index))
+    size = model.block_sizes[max(number - 1, 0)]
+    before = sites[:, index - size : index] if number else np.full_like(sites[:, :size], -1)
+    return model.begin_block(tf.constant(before), cache, tf.constant(index), context)
+
+
+def stepped(model, x, context, chunks, step=None, cache=None) -> np.ndarray:
+    """Parameters [B, S, size] from cached steps over chunks of the given lengths."""
+    sites = _sites(model, x)
+    before = np.concatenate([np.full_like(sites[:, :1], -1), sites[:, :-1]], axis=1)
+    cache = model.init_cache(len(x), sites.shape[1]) if cache is None else cache
+    context, outputs, index = model.full_context(context, len(x)), [], 0
+    for length in chunks:
+        if step is None:
+            cache = _begin_block(model, cache, sites, index, context)
+        prev = tf.constant(before[:, index : index + length])
+        params, cache = (step or model.step)(prev, cache, tf.constant(index), context)
+        outputs.append(np.asarray(params))
+        index += length
+    return np.concatenate(outputs, axis=1)
+
+
+def step_equals_call(cls):
+    """Law 3: the cached step equals `call` in values, site by site, under random chunking, and the default step too."""
+    model = make(cls)
+    x, generator = events(model, 3), np.random.default_rng(0)
+    context = contexts(model, 3)
+    expected = _params(model, x, context)
+    count = expected.shape[1]
+    bound = 1e-10 * np.abs(expected).max()
+    for chunks in ([1] * count, _chunks(model, count, generator, 5), _chunks(model, count, generator, count)):
+        worst = np.abs(stepped(model, x, context, chunks) - expected).max()
+        assert worst < bound, f"step differs from call by {worst:.3g} with chunks {chunks}"
+    plain = lambda *arguments: AutoregressiveModel.step(model, *arguments)  # noqa: E731
+    cache = init_cache(AutoregressiveModel.cache_spec(model, count), 3)
+    worst = np.abs(stepped(model, x, context, [2] * (count // 2), plain, cache) - expected[:, : count // 2 * 2]).max()
+    assert worst < bound, f"the default step differs from call by {worst:.3g}"
+
+
+def ragged_rows(cls):
+    """Law 3, ragged: rows that wait while others go on end with the values of `call`."""
+    model = make(cls)
+    batch, generator = 3, np.random.default_rng(1)
+    x, context = events(model, batch), contexts(model, batch)
+    sites = _sites(model, x)
+    expected = _params(model, x, context)
+    full, worst, index, first = model.full_context(context, batch), 0.0, 0, 0
+    waits = 3
+    blocks = model.block_sizes or (sites.shape[1],)
+    cache = model.init_cache(batch, None if model.num_sites else sites.shape[1] + waits)
+    for block in blocks:
+        cache = _begin_block(model, cache, sites, first, full)
+        slots = block + waits
+        positions = np.full((batch, slots), -1, np.int32)
+        for row in range(batch):
+            positions[row, np.sort(generator.permutation(slots)[:block])] = first + np.arange(block)
+        for start, stop in ((0, 1), (1, 4), (4, slots)):
+            at = positions[:, start:stop]
+            prev = np.take_along_axis(sites, np.maximum(at - 1, 0).reshape(*at.shape, *[1] * (sites.ndim - 2)), axis=1)
+            prev[at <= 0] = -1
+            slot = tf.constant(index + start)
+            params, cache = model.step(tf.constant(prev), cache, slot, full, positions=tf.constant(at))
+            for row, k in np.argwhere(at >= 0):
+                worst = max(worst, np.abs(np.asarray(params)[row, k] - expected[row, at[row, k]]).max())
+        first += block
+        index = first if model.block_sizes else index + slots
+    assert worst < 1e-10 * np.abs(expected).max(), f"ragged steps differ from call by {worst:.3g}"
+
+
+def padding(cls):
+    """Law 3, padding: sites marked as padding, anywhere in a row, change nothing and are not scored."""
+    model = make(cls)
+    if model.num_sites is not None:
+        return
+    x, padded = events(model, 2, sites=6), events(model, 2, seed=9, sites=9)
+    mask = np.array([[0, 0, 1, 1, 1, 1, 1, 1, 0], [1, 0, 1, 1, 0, 1, 1, 0, 1]], bool)
+    for row in range(2):
+        padded[row, mask[row]] = x[row]
+    context = contexts(model, 2)
+    whole, part = model.log_prob(x, context, reduce="site"), model.log_prob(padded, context, mask, reduce="site")
+    worst = max(np.abs(np.asarray(part)[row, mask[row]] - np.asarray(whole)[row]).max() for row in range(2))
+    assert worst < 1e-10 and np.all(np.asarray(part)[~mask] == 0), f"padding changes log-probabilities by {worst:.3g}"
+
+
+def small_models(cls):
+    """Models whose events can all be listed, with all their events."""
+    for overrides in cls.SMALL:
+        model = make(cls, **overrides)
+        shape = [size or _SMALL_LENGTH for size in model.event_shape]
+        count = model.head.num_symbols ** int(np.prod(shape))
+        assert count <= 20_000, f"{cls.__name__}.SMALL {overrides} has {count} events; choose fewer"
+        every = np.array(list(itertools.product(range(model.head.num_symbols), repeat=int(np.prod(shape)))), np.int32)
+        yield model, every.reshape(-1, *shape)
+
+
+def normalisation(cls):
+    """Law 4: the probabilities of all events add up to 1; coordinates add up to sites."""
+    for model, every in small_models(cls):
+        context = contexts(model, 1)
+        if context:
+            context = {name: np.repeat(value, len(every), axis=0) for name, value in context.items()}
+        total = np.exp(np.asarray(model.log_prob(every, context))).sum()
+        assert abs(total - 1) < 1e-9, f"the probabilities of all {len(every)} events add up to {total}"
+        each = np.asarray(model.log_prob(every[:50], _first(context, 50), reduce="coordinate"))
+        whole = np.asarray(model.log_prob(every[:50], _first(context, 50)))
+        assert np.allclose(each.reshape(len(each), -1).sum(1), whole, atol=1e-9), "coordinates do not add up to events"
+
+
+def _first(context, count):
+    return context and {name: value[:count] for name, value in context.items()}
+
+
+def sampling(cls, draws=20_000):
+    """Law 5: samples follow exp(log_prob): a chi-square test over all events of a small space, with a fixed seed."""
+    from scipy.stats import chi2
+
+    for model, every in small_models(cls):
+        float32 = type(model).from_config(model.get_config() | {"dtype": "float32"})
+        for weight, value in zip(float32.weights, model.weights, strict=True):
+            weight.assign(np.asarray(value) * 0.5)
+        context = contexts(float32, 1)
+        one = context and {name: value[0] for name, value in context.items()}
+        repeated = context and {name: np.repeat(value, len(every), axis=0) for name, value in context.items()}
+        probability = np.exp(np.asarray(float32.log_prob(every, repeated), np.float64))
+        length = None if float32.num_sites else every.shape[1]
+        drawn = float32.sample(draws, seed=1, context=one, num_sites=length)
+        base = float32.head.num_symbols ** np.arange(every[0].size)[::-1]
+        counts = np.bincount(drawn.reshape(draws, -1) @ base, minlength=len(every))
+        expected = probability * draws
+        order = np.argsort(expected)
+        rare = order[np.cumsum(expected[order]) < 10]  # cells too small for the test are one cell
+        seen = np.append(np.delete(counts, rare), counts[rare].sum())
+        wanted = np.append(np.delete(expected, rare), expected[rare].sum() + 1e-9)
+        keep = wanted > 1e-6
+        statistic = ((seen - wanted)[keep] ** 2 / wanted[keep]).sum()
+        limit = chi2.ppf(1 - 1e-5, keep.sum() - 1)
+        assert statistic < limit, f"samples do not follow log_prob: chi-square {statistic:.0f}, limit {limit:.0f}"
+
+
+def one_noise_one_sample(cls):
+    """Law 6: the same seed gives the same sample eager and compiled, in any batch, and after the same prefix."""
+    model = make(cls, dtype="float32")
+    length = {} if model.num_sites else {"num_sites": _FREE_LENGTH}
+    context = contexts(model, 5)
+    whole = model.sample(5, seed=3, context=context, **length)
+    batched = model.sample(5, seed=3, context=context, batch_size=2, **length)
+    assert np.array_equal(whole, batched), "the sample depends on the batch"
+    assert not np.array_equal(whole, model.sample(5, seed=4, context=context, **length)), "the seed has no effect"
+    sites = _sites(model, whole)
+    count = sites.shape[1]
+    again = model.sample(5, seed=3, context=context, prefix=sites[:, : count // 2], **length)
+    assert np.array_equal(whole, again), "continuing a sample from its own beginning changes it"
+    noise = uniform_noise(3, range(5), 0, count, model.head.noise_shape)
+    nothing = np.zeros(sites.shape[:2], bool)
+    eager = generate._loop(
+        model,
+        tf.constant(noise),
+        tf.zeros_like(sites),
+        tf.constant(nothing),
+        model.full_context(context, 5),
+        tf.constant(1.0),
+        model.init_cache(5, count),
+        tf.constant(0),
+        tf.constant(0),
+    )
+    assert np.array_equal(sites, eager), "eager and compiled samples differ"
+
+
+def gradients(cls):
+    """Law 7: every trainable weight gets a gradient."""
+    model = make(cls, dtype="float32")
+    x, context = events(model, 8), contexts(model, 8)
+    if context:  # half of the events without a context, whose null value has weights too
+        null = model.full_context(None, 8)
+        context = {name: np.where(np.arange(8) < 4, value, np.asarray(null[name])) for name, value in context.items()}
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(model.log_prob(x, context))
+    without = [
+        weight.path
+        for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True)
+        if gradient is None or not np.abs(np.asarray(tf.convert_to_tensor(gradient))).max() > 0
+    ]
+    assert not without, f"no gradient reaches {without}"
+
+
+def round_trip(cls):
+    """Law 8: `.keras` files, configurations and preset folders, of this format and of older ones, restore `log_prob`."""
+    from ar_zoo.core import pretrained
+
+    model = make(cls, dtype="float32")
+    x, context = events(model, 3), contexts(model, 3)
+    expected = np.asarray(model.log_prob(x, context))
+
+    def check(restored, how):
+        assert np.array_equal(np.asarray(restored.log_prob(x, context)), expected), f"{how} does not restore log_prob"
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")
+        check(keras.models.load_model(Path(folder) / "model.keras"), "a .keras file")
+        copy = cls.from_config(model.get_config())
+        copy.set_weights(model.get_weights())
+        check(copy, "get_config")
+        preset = pretrained.save(model, Path(folder) / "preset", name="test.preset")
+        check(pretrained.load(preset), "a preset folder")
+        pretrained.downgrade(preset, version=1)
+        check(pretrained.load(preset), "a preset folder of format version 1")
+
+
+def replicas(cls):
+    """Law 9: 50 steps on two replicas end with one device's weights. Needs two logical CPUs."""
+    devices = [device.name.replace("/device:", "") for device in tf.config.list_logical_devices("CPU")][:2]
+    assert len(devices) == 2, "configure two logical CPUs first (tf.config.set_logical_device_configuration)"
+    # TensorFlow's collectives are numbered alike in every strategy of a process, so that two dtypes get in each other's way.
+    reduction = tf.distribute.ReductionToOneDevice()
+    plans = (
+        ("float64", lambda: keras.optimizers.SGD(0.05, momentum=0.9), lambda norm: 1e-10),
+        ("float32", lambda: keras.optimizers.AdamW(1e-3, weight_decay=0.01), lambda norm: 1e-4 * norm),
+    )
+    for dtype, optimizer, bound in plans:
+        ends = []
+        for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(devices, reduction)):
+            with strategy.scope():
+                model = make(cls, dtype=dtype, scale=0.2, **_deterministic(cls))
+                model.compile(optimizer(), jit_compile=False)
+            data = {"x": events(model, 16)}
+            context = contexts(model, 16)
+            batches = tf.data.Dataset.from_tensor_slices(data | ({"context": context} if context else {}))
+            batches = batches.batch(8, drop_remainder=True).repeat()
+            model.fit(batches, steps_per_epoch=50, epochs=1, verbose=0, shuffle=False)
+            ends.append([(weight.path, np.asarray(weight.value)) for weight in model.weights])
+        for (path, one), (_, two) in zip(*ends, strict=True):
+            if one.dtype.kind == "f":
+                worst, allowed = np.abs(one - two).max(), bound(np.linalg.norm(one))
+                assert worst <= allowed, f"{path} differs by {worst:.3g} on two replicas, allowed {allowed:.3g}"
+
+
+def _deterministic(cls):
+    return {name: 0.0 for name in ("dropout", "label_dropout") if name in cls.argument_names()}
+
+
+def precision(cls):
+    """Law 10: bfloat16 and float16 stay within 1 % of float32's bits per dimension on a trained tiny model."""
+    model = make(cls, dtype="float32", scale=0.2)
+    generator = np.random.default_rng(0)
+    x = events(model, 64)
+    smooth = np.minimum(_sites(model, x), np.roll(_sites(model, x), 1, axis=1))  # something that can be learnt
+    x = np.where(generator.random(smooth.shape) < 0.8, np.minimum(smooth, 1), smooth).reshape(x.shape).astype(np.int32)
+    context = contexts(model, 64)
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
+    data = {"x": x} | ({"context": context} if context else {})
+    before = -np.asarray(model.log_prob(x, context)).mean()
+    model.fit(tf.data.Dataset.from_tensors(data).repeat(60), verbose=0, shuffle=False)
+    expected = -np.asarray(model.log_prob(x, context)).mean()
+    assert expected < 0.95 * before, "the tiny model did not learn"
+    for dtype in ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16"):
+        other = cls.from_config(model.get_config() | {"dtype": dtype})
+        other.set_weights(model.get_weights())
+        value = -np.asarray(other.log_prob(x, context)).mean()
+        assert abs(value / expected - 1) < 0.01, f"{dtype}: {value:.5f} nats, float32 {expected:.5f}"
+
+
+LAWS = {
+    1: (causality,),
+    2: (completeness,),
+    3: (step_equals_call, ragged_rows, padding),
+    4: (normalisation,),
+    5: (sampling,),
+    6: (one_noise_one_sample,),
+    7: (gradients,),
+    8: (round_trip,),
+    9: (replicas,),
+    10: (precision,),
+}
+ALL = tuple(law for laws in LAWS.values() for law in laws)
