@@ -107,7 +107,9 @@ def batch(model, data) -> dict:
         data = {"x": data}
     unknown = sorted(set(data) - {"x", "context", "mask", "sample_weight"})
     if unknown or "x" not in data:
-        raise ValueError(f"A batch must have the keys x, context, mask, sample_weight (x at least); got {sorted(data)}.")
+        raise ValueError(
+            f"A batch must have the keys x, context, mask, sample_weight (x at least); got {sorted(data)}."
+        )
     inputs = {"context": None, "mask": None, "sample_weight": sample_weight} | data
     inputs["x"] = symbols(model, inputs["x"])
     inputs["mask"] = mask(model, inputs["x"], inputs["mask"])

@@ -8,7 +8,9 @@ import keras
 
 
 def _plain(value):
-    """Lists and dicts without Keras's tracking wrappers around them."""
+    """Lists and dicts without Keras's tracking wrappers; layers as configurations, so that a copy gets its own."""
+    if isinstance(value, keras.layers.Layer):
+        return keras.saving.serialize_keras_object(value)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

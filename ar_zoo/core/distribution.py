@@ -35,13 +35,17 @@ class EventDistribution(tfd.Distribution):
     def _contexts(self, rows):
         if self._context is None:
             return None
-        context = self._context if isinstance(self._context, dict) else {next(iter(self._model.context_spec)): self._context}
+        context = (
+            self._context if isinstance(self._context, dict) else {next(iter(self._model.context_spec)): self._context}
+        )
         return {name: np.broadcast_to(value, (rows, *np.shape(value))) for name, value in context.items()}
 
     def _log_prob(self, x):
         event = self._event_shape().as_list()
         flat = tf.reshape(x, [-1, *event])
-        return tf.reshape(self._model.log_prob(flat, self._contexts(flat.shape[0])), tf.shape(x)[: x.shape.rank - len(event)])
+        return tf.reshape(
+            self._model.log_prob(flat, self._contexts(flat.shape[0])), tf.shape(x)[: x.shape.rank - len(event)]
+        )
 
     def _sample_n(self, n, seed=None):
         seed = 0 if seed is None else int(np.asarray(seed).astype(np.uint32).ravel()[-1])

@@ -57,7 +57,10 @@ def save(model, folder, name: str | None = None, **facts) -> Path:
             "num_weights": int(sum(np.prod(weight.shape) for weight in model.weights)),
             "versions": {"keras": keras.__version__, "ar_zoo": _version()},
             **facts,
-            "files": {file: {"sha256": sha256_of(temporary / file), "size": os.path.getsize(temporary / file)} for file in _FILES},
+            "files": {
+                file: {"sha256": sha256_of(temporary / file), "size": os.path.getsize(temporary / file)}
+                for file in _FILES
+            },
         }
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
         (temporary / "README.md").write_text(_card(manifest))
@@ -121,7 +124,9 @@ def read_manifest(folder) -> dict:
     except FileNotFoundError:
         raise ValueError(f"{folder} is no preset folder: it has no manifest.json.") from None
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder / 'manifest.json'} is damaged or not a preset's: {type(error).__name__} {error}.") from None
+        raise ValueError(
+            f"{folder / 'manifest.json'} is damaged or not a preset's: {type(error).__name__} {error}."
+        ) from None
     if version > FORMAT_VERSION:
         raise ValueError(
             f"{folder} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo."
@@ -134,9 +139,13 @@ def read_manifest(folder) -> dict:
         if not path.is_file():
             raise ValueError(f"{path} is missing: the preset folder is not complete. Fetch it again.")
         if path.stat().st_size != size:
-            raise ValueError(f"{path} has {path.stat().st_size} bytes, its manifest says {size}: it was cut short or changed.")
+            raise ValueError(
+                f"{path} has {path.stat().st_size} bytes, its manifest says {size}: it was cut short or changed."
+            )
         if sha256_of(path) != sha256:
-            raise ValueError(f"{path} does not match the sha256 in its manifest: it was changed or damaged. Fetch it again.")
+            raise ValueError(
+                f"{path} does not match the sha256 in its manifest: it was changed or damaged. Fetch it again."
+            )
     missing = sorted(set(_FILES) - set(facts))
     if missing:
         raise ValueError(f"{folder / 'manifest.json'} does not list {', '.join(missing)}.")
@@ -150,7 +159,9 @@ def check_file_name(file: str, folder) -> None:
 
 def named_weights(layer, prefix: str = "") -> dict:
     """Every weight by the names of the layers that own it: `block_0/attention/query/kernel`."""
-    named = {f"{prefix}{weight.name}": weight for weight in (*layer._trainable_variables, *layer._non_trainable_variables)}
+    named = {
+        f"{prefix}{weight.name}": weight for weight in (*layer._trainable_variables, *layer._non_trainable_variables)
+    }
     for part in layer._layers:
         for name, weight in named_weights(part, f"{prefix}{part.name}/").items():
             if named.setdefault(name, weight) is not weight:
@@ -188,7 +199,9 @@ def _migrate(config: dict, manifest: dict) -> dict:
     if manifest["format_version"] == 1:
         cls = families().get(manifest.get("family"))
         if cls is None:
-            raise ValueError(f"The manifest names the family {manifest.get('family')!r}; known: {', '.join(families())}.")
+            raise ValueError(
+                f"The manifest names the family {manifest.get('family')!r}; known: {', '.join(families())}."
+            )
         return {"registered_name": f"ar_zoo>{cls.__name__}", "config": config}
     return config
 
@@ -215,7 +228,9 @@ def _locate(name: str) -> Path:
     if re.fullmatch(r"[\w.]+", name) and (shipped / "manifest.json").is_file():
         return shipped
     raise ValueError(
-        unknown_name("name", name, list_pretrained(), f"It is no folder either; pretrained: {', '.join(list_pretrained())}.")
+        unknown_name(
+            "name", name, list_pretrained(), f"It is no folder either; pretrained: {', '.join(list_pretrained())}."
+        )
     )
 
 
@@ -227,7 +242,9 @@ def _download(url: str) -> Path:
     url = url.rstrip("/") + "/"
     answer = requests.get(urljoin(url, "manifest.json"), timeout=60)
     if answer.status_code != 200:
-        raise ValueError(f"{url}manifest.json answered {answer.status_code}: there is no preset folder at that address.")
+        raise ValueError(
+            f"{url}manifest.json answered {answer.status_code}: there is no preset folder at that address."
+        )
     try:
         files = answer.json()["files"]
     except (ValueError, KeyError, TypeError):
@@ -253,7 +270,10 @@ def _version() -> str:
 
 def _card(manifest: dict) -> str:
     metrics = "\n".join(f"| {name} | {value} |" for name, value in manifest.get("metrics", {}).items())
-    data = "\n".join(f"- {split}: {fact['source']}, sha256 `{fact['sha256'][:16]}…`" for split, fact in manifest.get("data", {}).items())
+    data = "\n".join(
+        f"- {split}: {fact['source']}, sha256 `{fact['sha256'][:16]}…`"
+        for split, fact in manifest.get("data", {}).items()
+    )
     recipe = manifest.get("recipe")
     return f"""# {manifest["name"]}
 

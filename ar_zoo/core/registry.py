@@ -21,7 +21,9 @@ def register(name_or_class):
     """
     if isinstance(name_or_class, str):
         return lambda cls: _register(cls, name_or_class)
-    return _register(name_or_class, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name_or_class.__name__).lower())
+    return _register(
+        name_or_class, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name_or_class.__name__).lower()
+    )
 
 
 def _register(cls, name):

@@ -12,22 +12,23 @@ from ar_zoo.core.files import atomic_folder
 FORMATS = ("saved_model", "tflite")
 
 
-def export(model, folder, formats=FORMATS, batch_size: int = 1, num_sites: int | None = None, progress: bool = True) -> Path:
+def export(
+    model, folder, formats=FORMATS, batch_size: int = 1, num_sites: int | None = None, progress: bool = True
+) -> Path:
     """Writes a model as graphs with fixed shapes, whole or not at all.
 
-        manifest.json        shapes, states, sha256 of each file, and how far TFLite is from the model
-        saved_model/         one signature for each endpoint
-        score.tflite, step.tflite, sample_step.tflite, and for images begin_block.tflite
-
-    Endpoints are listed in `ar_zoo.export.signatures`. TFLite files hold the weights as constants and built-in
-    operations only, and are checked against the model on random inputs.
+    The folder holds `manifest.json` (shapes, states, sha256 of each file, how far TFLite is from the model),
+    `saved_model/` with a signature for each endpoint, and a `.tflite` file for each: `score`, `step`, `sample_step`
+    and, for models with blocks, `begin_block`. `ar_zoo.export.signatures` lists what they take and give. TFLite files
+    hold the weights as constants and built-in operations only, and are checked against the model on random inputs.
 
     Args:
         model: an `AutoregressiveModel` that computes in float32.
         folder: where; an older folder of that name is replaced.
         formats: which of `"saved_model"` and `"tflite"`.
         batch_size: how many rows the graphs work on at once. 1 is fastest for one sample, more for many.
-        num_sites: the length that `score` takes and caches are made for, where it is free; `model.max_sites` by default.
+        num_sites: the length that `score` takes and caches are made for, where it is free; by default the model's
+            `max_sites`.
         progress: show a bar.
 
     Returns:
@@ -89,7 +90,7 @@ def _checked_sites(model, batch_size, num_sites) -> int:
 
     if not isinstance(model, AutoregressiveModel):
         raise ValueError(
-            f"`model` must be an AutoregressiveModel (what `ar_zoo.create` or `ar_zoo.load` gives); got {type(model).__name__}."
+            f"`model` must be an AutoregressiveModel, such as `ar_zoo.load` gives; got {type(model).__name__}."
         )
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"`batch_size` must be an integer of at least 1; got {batch_size!r}.")

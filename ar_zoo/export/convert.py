@@ -7,6 +7,7 @@ Reads one line of JSON from standard input, and answers with one line of JSON fo
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import sys
@@ -29,9 +30,12 @@ def convert(saved_model: str, endpoint: str, path: str) -> dict:
 
 
 def main():
+    # Answers have the standard output to themselves; what libraries print goes where errors go.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     task = json.loads(sys.stdin.readline())
     for endpoint, path in task["files"].items():
-        print(json.dumps(convert(task["saved_model"], endpoint, path)), flush=True)
+        print(json.dumps(convert(task["saved_model"], endpoint, path)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,6 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, tf
         "batch_size": batch_size,
         "num_sites": num_sites,
         "max_sites": num_sites if bounded else None,
-        "block_size": model.block_sizes[0] if model.block_sizes else None,
         "block_sizes": list(model.block_sizes) if model.block_sizes else None,
         "context": {name: dataclasses.asdict(context) for name, context in model.context_spec.items()},
         "states": {name: _state(kind) for name, kind in states(spec).items()},
@@ -54,7 +53,8 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, tf
         "parity": parity,
         "versions": {"ar_zoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
         "files": {
-            path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": os.path.getsize(path)} for path in files
+            path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": os.path.getsize(path)}
+            for path in files
         },
     }
 

@@ -2,15 +2,16 @@
 
 | endpoint | takes | gives |
 |---|---|---|
-| `score` | x [B, *event], contexts | log_prob [B], site_log_prob [B, *grid], nats |
+| `score` | x [B, *event], contexts | log_prob [B], site_log_prob [B, *grid]; nats |
 | `step` | prev [B, 1, *site], index [], states, contexts | params [B, params_size], new states |
 | `sample_step` | the same, noise [B, *noise_shape], temperature [] | symbols [B, 1, *site], new states |
 | `begin_block` | prev [B, block, *site], index [], states, contexts | new states |
 
-An endpoint takes only what its graph reads, and gives only the states that it changes: a pixel's step does not carry the
-rows above around. States go by their path in the cache's spec (`layer_0_left`), in the form that
-`ar_zoo.core.cache` lists for exported graphs: a delay line comes in as its taps (`…_taps`) and goes out as what is to be
-pushed (`…_push`); a link comes out of `begin_block` for the whole block (`…_block`) and into `step` for one site (`…_site`).
+An endpoint takes only what its graph reads, and gives only the states that it changes: a pixel's step does not carry
+the rows above around. States go by their path in the cache's spec (`layer_0_left`), in the form that
+`ar_zoo.core.cache` lists for exported graphs: a delay line comes in as its taps (`…_taps`) and goes out as what is to
+be pushed (`…_push`); a link comes out of `begin_block` for the whole block (`…_block`) and goes into `step` for one
+site (`…_site`), place `site number within the block · places / sites of the block`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tensorflow as tf
 from keras import ops
 
 from ar_zoo.core.cache import KINDS, DelayLine, Link, map_spec
-from ar_zoo.export.builtins import argmax_without_bit_tricks
+from ar_zoo.export.argmax import argmax_without_bit_tricks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +62,7 @@ def endpoints(model, batch_size: int, num_sites: int) -> dict[str, Endpoint]:
     """
     head = model.head
     event = tuple(size or num_sites for size in model.event_shape)
-    contexts = [
-        Slot(name, (batch_size, *spec.shape), spec.dtype) for name, spec in model.context_spec.items()
-    ]
+    contexts = [Slot(name, (batch_size, *spec.shape), spec.dtype) for name, spec in model.context_spec.items()]
     spec = model.cache_spec(num_sites)
     common = [Slot("index", (), "int32"), *contexts]
     prev = Slot("prev", (batch_size, 1, *head.site_shape), "int32")
@@ -98,10 +97,12 @@ def endpoints(model, batch_size: int, num_sites: int) -> dict[str, Endpoint]:
     }
     if model.block_sizes is not None:
         if len(set(model.block_sizes)) > 1:
-            raise ValueError(f"`model` has blocks of sizes {model.block_sizes}; only blocks of one size can be exported.")
+            raise ValueError(f"`model` has blocks of sizes {model.block_sizes}; exports know blocks of one size.")
         for name, kind in names.items():
             if isinstance(kind, Link) and model.block_sizes[0] % kind.size:
-                raise ValueError(f"`model`: the {kind.size} places of {name!r} must divide the block's {model.block_sizes[0]} sites.")
+                raise ValueError(
+                    f"The {kind.size} places of {name!r} do not divide a block of {model.block_sizes[0]} sites."
+                )
         before = Slot("prev", (batch_size, model.block_sizes[0], *head.site_shape), "int32")
         slots = [before, *common, *_state_slots(spec, "block", batch_size)]
         made["begin_block"] = _trace("begin_block", begin_block, slots, names)
@@ -162,7 +163,7 @@ def _trace(name, function, slots, owners=()) -> Endpoint:
     names = [slot.name for slot in slots]
     twice = sorted({slot for slot in names if names.count(slot) > 1})
     if twice:
-        raise ValueError(f"Two inputs of `{name}` are called {', '.join(twice)}: rename the model's states or contexts.")
+        raise ValueError(f"`{name}` has two inputs {', '.join(twice)}: rename the model's states or contexts.")
     concrete = _concrete(function, slots, slots)
     used = _inputs_used(concrete, slots)
     if len(used) < len(slots):
@@ -170,7 +171,7 @@ def _trace(name, function, slots, owners=()) -> Endpoint:
     outputs = []
     for output, spec in concrete.structured_outputs.items():
         if not spec.shape.is_fully_defined():
-            raise ValueError(f"`{name}` gives {output!r} of the unknown shape {spec.shape}: use static shapes in the model.")
+            raise ValueError(f"`{name}` gives {output!r} of shape {spec.shape}: use static shapes in the model.")
         owner = next((state for state in (output, output.rpartition("_")[0]) if state in owners), None)
         outputs.append(Slot(output, tuple(spec.shape), spec.dtype.name, owner))
     return Endpoint(name, tuple(used), tuple(outputs), concrete)

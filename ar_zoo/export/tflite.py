@@ -68,9 +68,9 @@ class Converter:
             answer = json.loads(answer)
             if answer["ops"]:
                 raise ValueError(
-                    f"`{endpoint}` needs {', '.join(answer['ops'])}, which TFLite has not built in; exports hold built-in "
-                    "operations only. Write the model or its head with other operations of `keras.ops`, or leave "
-                    "'tflite' out of `formats`."
+                    f"`{endpoint}` needs {', '.join(answer['ops'])}, which TFLite has not built in; exports hold "
+                    "built-in operations only. Write the model or its head with other operations of `keras.ops`, or "
+                    "leave 'tflite' out of `formats`."
                 )
             if answer["message"]:
                 raise RuntimeError(f"The TFLite converter refused `{endpoint}`: {answer['message']}")

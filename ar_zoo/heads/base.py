@@ -59,9 +59,7 @@ class Head(Configurable):
                 "Cast them (`values.astype('int32')`) if they are whole numbers."
             )
         if values.size and (values.min() < 0 or values.max() >= self.num_symbols):
-            raise ValueError(
-                f"`values` must lie in 0..{self.num_symbols - 1}; got {values.min()}..{values.max()}."
-            )
+            raise ValueError(f"`values` must lie in 0..{self.num_symbols - 1}; got {values.min()}..{values.max()}.")
         return values.astype(np.int32)
 
     def decode(self, symbols) -> np.ndarray:

@@ -34,7 +34,9 @@ class Categorical(Head):
                 f"got {len(alphabet)} characters, {len(set(alphabet))} of them distinct."
             )
         if source_levels is not None and source_levels % num_symbols:
-            raise ValueError(f"`source_levels` must be a multiple of `num_symbols` ({num_symbols}); got {source_levels}.")
+            raise ValueError(
+                f"`source_levels` must be a multiple of `num_symbols` ({num_symbols}); got {source_levels}."
+            )
         self.num_symbols = self.params_size = num_symbols
         self.alphabet = alphabet
         self.source_levels = source_levels

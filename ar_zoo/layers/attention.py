@@ -78,7 +78,11 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         query = self._scheme(heads(self._query(x), self.num_heads), positions)
         key = self._scheme(heads(self._key(x), self._kv_heads), positions)
         query = ops.reshape(query, (-1, length, self._kv_heads, self.num_heads // self._kv_heads, self._size))
-        return query, ops.transpose(key, (0, 2, 1, 3)), ops.transpose(heads(self._value(x), self._kv_heads), (0, 2, 1, 3))
+        return (
+            query,
+            ops.transpose(key, (0, 2, 1, 3)),
+            ops.transpose(heads(self._value(x), self._kv_heads), (0, 2, 1, 3)),
+        )
 
     def _attend(self, query, key, value, allowed, training):
         """query [B, T, KV, G, D]; key, value [B, KV, S, D]; allowed [B or 1, T, S]."""

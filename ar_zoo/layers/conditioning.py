@@ -26,7 +26,9 @@ class Conditioning(Configurable, keras.layers.Layer):
 
     def build(self, input_shape):
         self.table = self.add_weight(
-            name="table", shape=(self.num_classes + 1, self.units), initializer=keras.initializers.RandomNormal(stddev=0.02)
+            name="table",
+            shape=(self.num_classes + 1, self.units),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
 
     def call(self, label):

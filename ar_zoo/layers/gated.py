@@ -53,7 +53,9 @@ class ResidualSkip(Configurable, keras.layers.Layer):
     def __init__(self, units, skip_units=0, residual=True, groups=1, **kwargs):
         super().__init__(**kwargs)
         if units % groups or skip_units % groups:
-            raise ValueError(f"`units` and `skip_units` must be multiples of `groups`; got {units}, {skip_units}, {groups}.")
+            raise ValueError(
+                f"`units` and `skip_units` must be multiples of `groups`; got {units}, {skip_units}, {groups}."
+            )
         self.units, self.skip_units, self.residual, self.groups = units, skip_units, residual, groups
 
     def build(self, input_shape):

@@ -35,7 +35,9 @@ class LearnedPositions(Configurable, keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (self.max_positions, input_shape[-1])
-        self.table = self.add_weight(name="table", shape=shape, initializer=keras.initializers.RandomNormal(stddev=0.02))
+        self.table = self.add_weight(
+            name="table", shape=shape, initializer=keras.initializers.RandomNormal(stddev=0.02)
+        )
 
     def call(self, x, positions):
         return x + _like(ops.take(ops.cast(self.table, self.compute_dtype), positions, axis=0), x)

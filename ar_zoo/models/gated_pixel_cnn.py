@@ -67,7 +67,13 @@ class GatedPixelCNN(AutoregressiveModel):
         self._drop = keras.layers.Dropout(dropout, name="dropout", **policy)
         self._layers_of_stacks = [
             _GatedLayer(
-                units, input_kernel_size if i == 0 else kernel_size, i == 0, self._groups, num_classes, name=f"layer_{i}", **policy
+                units,
+                input_kernel_size if i == 0 else kernel_size,
+                i == 0,
+                self._groups,
+                num_classes,
+                name=f"layer_{i}",
+                **policy,
             )
             for i in range(num_layers + 1)
         ]
@@ -201,7 +207,9 @@ class _GatedLayer(keras.layers.Layer):
         self.column_conv = MaskedConv2D(
             2 * units, kernel_size, "above" if first else "above_and_row", name="column_conv", **policy
         )
-        self.row_conv = MaskedConv2D(2 * units, (1, kernel_size), "A" if first else "B", groups, name="row_conv", **policy)
+        self.row_conv = MaskedConv2D(
+            2 * units, (1, kernel_size), "A" if first else "B", groups, name="row_conv", **policy
+        )
         self.to_row = keras.layers.Dense(2 * units, name="link", **policy)
         self.wiring = ResidualSkip(units, units, not first, groups, name="wiring", **policy)
         self.condition = Conditioning(4 * units, num_classes, name="condition", **policy) if num_classes else None

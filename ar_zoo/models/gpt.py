@@ -60,7 +60,9 @@ class GPT(AutoregressiveModel):
         self._positions = get_positions("none" if rotary else positions, max_sites, name="positions", **policy)
         self._drop = keras.layers.Dropout(dropout, name="dropout", **policy)
         self._blocks = [
-            _Block(num_heads, num_kv_heads, "rotary" if rotary else "none", window, dropout, name=f"block_{i}", **policy)
+            _Block(
+                num_heads, num_kv_heads, "rotary" if rotary else "none", window, dropout, name=f"block_{i}", **policy
+            )
             for i in range(num_layers)
         ]
         self._norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm", **policy)

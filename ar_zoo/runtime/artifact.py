@@ -10,7 +10,7 @@ from ar_zoo.core.files import sha256_of
 
 FORMAT_VERSION = 1
 _NEEDED = (
-    "head", "event_shape", "site_shape", "grid", "batch_size", "num_sites", "max_sites", "block_size", "context",
+    "head", "event_shape", "site_shape", "grid", "batch_size", "num_sites", "max_sites", "block_sizes", "context",
     "states", "endpoints", "files",
 )  # fmt: skip
 
@@ -66,6 +66,6 @@ def _check_file(folder, file, sha256, size):
     if path.resolve() != folder.resolve() / file:
         raise ValueError(f"{path} is a link to a place outside its folder; it is not run.")
     if path.stat().st_size != size:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes, its manifest says {size}: it was cut short or changed.")
+        raise ValueError(f"{path} has {path.stat().st_size} bytes, its manifest says {size}: cut short or changed.")
     if sha256_of(path) != sha256:
-        raise ValueError(f"{path} does not match the sha256 in its manifest: it or the manifest was changed. Export again.")
+        raise ValueError(f"{path} does not match the sha256 in its manifest: one of them was changed. Export again.")

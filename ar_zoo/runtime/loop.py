@@ -27,7 +27,7 @@ class Loop:
 
     def __init__(self, manifest, step, begin_block=None):
         self.step, self.begin_block = step, begin_block
-        self.block_size = manifest["block_size"]
+        self.block_size = manifest["block_sizes"][0] if manifest["block_sizes"] else None
         self._batch = manifest["batch_size"]
         self._site_shape = tuple(manifest["site_shape"])
         self._fills = []  # (array, value at the start of an event)
@@ -36,7 +36,12 @@ class Loop:
         self._links = []  # before a step: Link
         self._into_block, self._from_block = [], []  # before and after begin_block
         for name, state in manifest["states"].items():
-            {"DelayLine": self._plan_delay_line, "Link": self._plan_link}.get(state["kind"], self._plan_state)(name, state)
+            if state["kind"] == "DelayLine":
+                self._plan_delay_line(name, state)
+            elif state["kind"] == "Link":
+                self._plan_link(name, state)
+            else:
+                self._plan_state(name, state)
 
     def _plan_state(self, name, state):
         here, there = self.step.inputs.get(name), self._block_array("inputs", name)

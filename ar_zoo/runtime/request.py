@@ -63,9 +63,7 @@ def rows_of_context(spec: dict, context, rows: int) -> dict[str, np.ndarray]:
     for name, described in spec.items():
         shape, dtype, classes = tuple(described["shape"]), described["dtype"], described["num_classes"]
         value = context.get(name)
-        value = np.asarray(described["null"] if value is None else value)
-        if context.get(name) is None:
-            value = np.full(shape, value)
+        value = np.full(shape, described["null"]) if value is None else np.asarray(value)
         if classes is not None and (value.dtype.kind not in "iu" or not np.all((value >= 0) & (value <= classes))):
             raise ValueError(
                 f"`context[{name!r}]` must hold integers in 0..{classes - 1} ({classes} for unknown); got "

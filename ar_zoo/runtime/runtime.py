@@ -121,8 +121,8 @@ class Runtime:
         request.at_least_one("num_samples", num_samples)
         if num_samples > self.batch_size:
             raise ValueError(
-                f"`num_samples` must be at most {self.batch_size}, the exported batch size, to stream; got {num_samples}. "
-                "Export with a larger `batch_size`, or use `sample`."
+                f"`num_samples` must be at most {self.batch_size}, the exported batch size, to stream; got "
+                f"{num_samples}. Export with a larger `batch_size`, or use `sample`."
             )
         batches = self._batches(num_samples, seed, context, prefix, given, mask, temperature, num_sites)
         return self._stream(*next(batches))

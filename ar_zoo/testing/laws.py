@@ -95,7 +95,9 @@ def causality(cls):
     """Law 1: no output depends on an input at or after its own site, for all pairs of sites."""
     influence = _influence(cls)
     future = influence & ~np.tri(len(influence), k=-1, dtype=bool)
-    assert not future.any(), f"outputs depend on their own or later sites: (output, input) {np.argwhere(future)[:5].tolist()}"
+    assert not future.any(), (
+        f"outputs depend on their own or later sites: (output, input) {np.argwhere(future)[:5].tolist()}"
+    )
 
 
 def completeness(cls):

@@ -68,9 +68,17 @@ def train(
     averaging = AveragedEvaluation()
 
     def write(model, folder, epoch, bits):
-        facts = {"name": recipe.model, "recipe": recipe.name, "epoch": epoch, "licence": recipe.licence, "about": recipe.about}
+        facts = {
+            "name": recipe.model,
+            "recipe": recipe.name,
+            "epoch": epoch,
+            "licence": recipe.licence,
+            "about": recipe.about,
+        }
         facts["metrics"] = {"valid_bits_per_dim": round(bits, 5)}
-        facts["data"] = {split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()}
+        facts["data"] = {
+            split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
+        }
         save(model, folder, **facts)
 
     augment = shift_images(recipe.shift) if recipe.shift else None

@@ -1,4 +1,4 @@
-"""Keras operations whose TensorFlow form TFLite has no built-in for, in a form that it has."""
+"""`keras.ops.argmax` in a form that TFLite has built in."""
 
 from __future__ import annotations
 

@@ -1,0 +1,192 @@
+"""What `ar_zoo.export` writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+from tensorflow.lite.python import schema_py_generated as schema
+
+import ar_zoo
+from ar_zoo.core.files import sha256_of
+from ar_zoo.export import parity, tflite
+from ar_zoo.export.signatures import Slot, endpoints
+from ar_zoo.heads import Categorical
+from tests.export.families import FAMILIES, model, randomised
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def manifest_of(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def slots(manifest, endpoint, group):
+    return {slot["name"]: slot["shape"] for slot in manifest["endpoints"][endpoint][group]}
+
+
+def test_a_pixel_step_moves_only_what_it_needs(exported):
+    manifest = manifest_of(exported("gated_pixel_cnn"))
+    changing = {"window": [2, 3, 2], "layer_1_left": [2, 2, 8], "layer_2_left": [2, 2, 8]}
+    links = {f"layer_{i}_link_site": [2, 16] for i in range(3)}
+    rows = {"layer_0_rows": [2, 2, 5, 4], "layer_1_rows": [2, 1, 5, 8], "layer_2_rows": [2, 1, 5, 8]}
+    blocks = {f"layer_{i}_link_block": [2, 5, 16] for i in range(3)}
+    assert slots(manifest, "step", "inputs") == {"prev": [2, 1], "index": []} | changing | links
+    assert slots(manifest, "step", "outputs") == {"params": [2, 4]} | changing
+    assert slots(manifest, "begin_block", "inputs") == {"prev": [2, 10], "label": [2]} | rows
+    assert slots(manifest, "begin_block", "outputs") == changing | rows | blocks
+
+
+def test_a_sound_step_takes_taps_and_gives_what_to_push(exported):
+    manifest = manifest_of(exported("wavenet"))
+    taps = {f"conv_{i}_taps": [2, 2, 6] for i in range(4)}
+    drawing = {"prev": [2, 1], "noise": [2, 1], "temperature": [], "label": [2]}
+    assert slots(manifest, "sample_step", "inputs") == drawing | taps
+    assert slots(manifest, "sample_step", "outputs") == {"symbols": [2, 1]} | {
+        f"conv_{i}_push": [2, 6] for i in range(4)
+    }
+    assert manifest["states"]["conv_1"]["taps"] == [4, 2]
+    assert manifest["max_sites"] is None
+
+
+def test_a_token_step_takes_and_gives_keys_and_values(exported):
+    manifest = manifest_of(exported("gpt"))
+    memory = {f"block_{i}_{role}": [2, 2, 12, 4] for i in range(2) for role in ("key", "value")} | {
+        "positions": [2, 12]
+    }
+    assert slots(manifest, "step", "inputs") == {"prev": [2, 1], "index": []} | memory
+    assert slots(manifest, "step", "outputs") == {"params": [2, 5]} | memory
+    assert manifest["states"]["block_0_key"]["axis"] == 1
+    assert manifest["max_sites"] == 12
+
+
+@every_family
+def test_manifest_lists_every_file_and_how_close_it_is(exported, family):
+    folder = exported(family)
+    manifest = manifest_of(folder)
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {"manifest.json", *manifest["files"]}
+    for name, fact in manifest["files"].items():
+        assert fact == {"sha256": sha256_of(folder / name), "size": (folder / name).stat().st_size}
+    assert manifest["parity"].keys() == manifest["endpoints"].keys()
+    assert max(manifest["parity"].values()) < 1e-4
+
+
+@every_family
+def test_only_built_in_operations(exported, family):
+    files = sorted(exported(family).glob("*.tflite"))
+    assert len(files) == len(manifest_of(exported(family))["endpoints"])
+    for file in files:
+        graph = schema.Model.GetRootAsModel(file.read_bytes(), 0)
+        codes = [graph.OperatorCodes(i) for i in range(graph.OperatorCodesLength())]
+        assert codes
+        assert all(code.CustomCode() is None for code in codes)
+        assert schema.BuiltinOperator.CUSTOM not in [code.BuiltinCode() for code in codes]
+
+
+@every_family
+def test_saved_model_scores_and_holds_weights_as_variables(exported, family):
+    loaded = tf.saved_model.load(str(exported(family) / "saved_model"))
+    x = model(family).sample(2, seed=5, num_sites=12 if model(family).num_sites is None else None)
+    context = {name: np.zeros((2, *spec.shape), spec.dtype) for name, spec in model(family).context_spec.items()}
+    inputs = {name: tf.constant(value) for name, value in {"x": x, **context}.items()}
+    outputs = loaded.signatures["score"](**inputs)
+    np.testing.assert_allclose(outputs["log_prob"], model(family).log_prob(x, context or None), rtol=1e-5)
+    np.testing.assert_allclose(
+        outputs["site_log_prob"], model(family).log_prob(x, context or None, reduce="site"), atol=1e-5
+    )
+    assert {tuple(variable.shape) for variable in loaded.weights} >= {
+        tuple(w.shape) for w in model(family).trainable_weights
+    }
+
+
+def test_package_is_the_function_whichever_comes_first():
+    for first, second in (("import ar_zoo.export", ""), ("ar_zoo.export", "import ar_zoo.export")):
+        program = (
+            f"import ar_zoo\n{first}\n{second}\nfrom ar_zoo.export import export\nimport sys\n"
+            "for call in (ar_zoo.export, export):\n"
+            "    try:\n        call(None, 'x', formats=['onnx'])\n"
+            "    except ValueError as error:\n        print(error)\n"
+            "assert 'tensorflow' not in sys.modules"
+        )
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert result.stdout.count("`formats` must hold") == 2, result.stderr
+
+
+class _Exclusive(Categorical):
+    """Draws with an operation that TFLite lacks."""
+
+    def sample(self, params, noise, temperature=1.0):
+        drawn = super().sample(params, noise, temperature)
+        return ops.bitwise_and(drawn, 3)
+
+
+def test_an_operation_that_tflite_lacks_is_named_and_nothing_is_left(tmp_path):
+    other = ar_zoo.create("gpt.tiny", head=_Exclusive(5), num_layers=1, units=8, num_heads=2, num_kv_heads=1)
+    with pytest.raises(ValueError, match="`sample_step` needs BitwiseAnd"):
+        ar_zoo.export(other, tmp_path / "out", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_converter_that_dies_says_so(tmp_path, monkeypatch):
+    program = tmp_path / "convert.py"
+    program.write_text("import sys; sys.stdin.readline(); sys.exit('out of memory')")
+    monkeypatch.setattr(tflite, "_PROGRAM", program)
+    with (
+        tflite.Converter() as converter,
+        pytest.raises(RuntimeError, match="died while converting `score`: out of mem"),
+    ):
+        list(converter.convert(tmp_path, {"score": tmp_path / "score.tflite"}))
+
+
+def test_a_file_that_differs_from_the_model_is_refused(exported):
+    other = randomised(ar_zoo.create("gpt.tiny", **FAMILIES["gpt"]), seed=1)
+    end = endpoints(other, 2, 12)["score"]
+    with pytest.raises(ValueError, match="TFLite form of `score` differs from the model"):
+        parity.checked(end, exported("gpt") / "score.tflite", other)
+
+
+def test_order_of_slots_is_the_files_own_even_where_constants_are_shared():
+    a, b, c = (Slot(name, (), "float32") for name in "abc")
+    by_name = {"a": {"index": 7}, "b": {"index": 3}, "c": {"index": 7}}
+    assert parity._in_order((a, c, b), by_name, [{"index": 7}, {"index": 3}, {"index": 7}]) == (a, b, c)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"formats": ["tflite", "onnx"]},
+            r"`formats` must hold one or more of 'saved_model', 'tflite'; got \['tflite', 'onnx'\]",
+        ),
+        ({"formats": ()}, "`formats` must hold"),
+        ({"batch_size": 0}, "`batch_size` must be an integer of at least 1; got 0"),
+        ({"batch_size": True}, "`batch_size` must be an integer"),
+        ({"num_sites": None}, "`num_sites` must be given"),
+        ({"num_sites": 0}, "`num_sites` must be an integer of at least 1"),
+        ({"model": "gpt.tiny"}, "`model` must be an AutoregressiveModel.* got str"),
+    ],
+)
+def test_bad_input(tmp_path, arguments, message):
+    arguments = {"model": model("wavenet"), "folder": tmp_path / "out", "num_sites": 8, "progress": False} | arguments
+    with pytest.raises(ValueError, match=message):
+        ar_zoo.export(**arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ValueError, match="is a file"):
+        ar_zoo.export(model("gpt"), tmp_path / "out", progress=False)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_half_precision_is_refused(tmp_path):
+    half = ar_zoo.create("gpt.tiny", dtype="mixed_bfloat16")
+    with pytest.raises(ValueError, match="computes in bfloat16; exports compute in float32"):
+        ar_zoo.export(half, tmp_path / "out", progress=False)

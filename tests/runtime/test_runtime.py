@@ -1,0 +1,214 @@
+"""Law 6 on exports: the same noise gives the same sample in TFLite and in SavedModel as in the model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ar_zoo
+from ar_zoo.runtime import Runtime, load
+from ar_zoo.runtime.artifact import read_manifest
+from tests.export.families import FAMILIES, SITES, model
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+class SavedModelGraph:
+    """A signature of a SavedModel behind the same three names as `ar_zoo.runtime.litert.Graph`."""
+
+    def __init__(self, signature, endpoint):
+        self._signature = signature
+        self.inputs = {slot["name"]: np.zeros(slot["shape"], slot["dtype"]) for slot in endpoint["inputs"]}
+        self.outputs = {slot["name"]: np.zeros(slot["shape"], slot["dtype"]) for slot in endpoint["outputs"]}
+
+    def run(self):
+        outputs = self._signature(**{name: tf.constant(value) for name, value in self.inputs.items()})
+        for name, value in outputs.items():
+            self.outputs[name][...] = value
+
+
+@pytest.fixture(params=["litert", "saved_model"])
+def opened(request, exported):
+    """family → its `Runtime` on the engine under test."""
+
+    def open_export(family):
+        folder = exported(family)
+        if request.param == "litert":
+            return load(folder)
+        loaded = tf.saved_model.load(str(folder / "saved_model"))
+        graph = lambda path, endpoint: SavedModelGraph(loaded.signatures[path.stem], endpoint)  # noqa: E731
+        return Runtime(folder, read_manifest(folder), graph)
+
+    return open_export
+
+
+def context_of(family, rows):
+    return {name: np.arange(rows) % spec.num_classes for name, spec in model(family).context_spec.items()} or None
+
+
+@every_family
+def test_same_noise_same_sample(opened, family):
+    runtime = opened(family)
+    for seed, temperature in ((0, 1.0), (1, 1.0), (2, 1.0), (3, 0.0), (4, 0.6)):
+        arguments = dict(num_samples=3, seed=seed, temperature=temperature, context=context_of(family, 3))
+        expected = model(family).sample(**arguments, num_sites=SITES[family])
+        drawn = runtime.sample(**arguments)
+        assert drawn.dtype == np.int32
+        assert temperature == 0 or len(np.unique(expected)) > 1
+        np.testing.assert_array_equal(drawn, expected)
+
+
+@every_family
+def test_known_sites_are_kept_and_inform_the_rest(opened, family):
+    runtime, random = opened(family), np.random.default_rng(0)
+    whole = model(family).sample(3, seed=9, num_sites=SITES[family])
+    beginning = whole[:, :2] if family == "gated_pixel_cnn" else whole[:, :5]
+    mask = random.random(whole.shape[1:] if family != "gated_pixel_cnn" else whole.shape) < 0.4
+    for arguments in ({"prefix": beginning}, {"prefix": beginning[0].ravel()}, {"given": whole, "mask": mask}):
+        arguments = arguments | dict(num_samples=3, seed=10)
+        expected = model(family).sample(**arguments, num_sites=SITES[family])
+        assert not np.array_equal(expected, whole)
+        np.testing.assert_array_equal(runtime.sample(**arguments), expected)
+
+
+@every_family
+def test_scores(opened, family):
+    runtime, context = opened(family), context_of(family, 3)
+    x = model(family).sample(3, seed=1, num_sites=SITES[family])
+    event, site = runtime.score(x, context)
+    np.testing.assert_allclose(event, model(family).log_prob(x, context), rtol=1e-5)
+    np.testing.assert_allclose(site, model(family).log_prob(x, context, reduce="site"), atol=1e-4)
+    if model(family).num_sites is None:
+        np.testing.assert_allclose(runtime.score(x[:, :7], context)[0], site[:, :7].sum(1), rtol=1e-5)
+
+
+@every_family
+def test_chained_steps_equal_the_whole(opened, family):
+    x, context = model(family).sample(2, seed=2, num_sites=SITES[family]), context_of(family, 2)
+    expected = np.asarray(model(family)(x, context=context))
+    found = opened(family).params(x, context)
+    np.testing.assert_allclose(found, expected.reshape(found.shape), atol=1e-4)
+    np.testing.assert_array_equal(
+        opened(family).params(x[:1], {n: v[:1] for n, v in (context or {}).items()}), found[:1]
+    )
+
+
+@every_family
+def test_stream_is_the_sample_site_by_site(exported, family):
+    runtime = load(exported(family))
+    whole = runtime.sample(2, seed=4)
+    drawn = np.stack(list(runtime.stream(2, seed=4)), axis=1)
+    np.testing.assert_array_equal(drawn.reshape(whole.shape), whole)
+    after = np.stack(list(runtime.stream(2, seed=4, prefix=whole.reshape(2, -1)[:, :7])), axis=1)
+    np.testing.assert_array_equal(after, whole.reshape(2, -1)[:, 7:])
+
+
+def test_sound_may_be_longer_than_what_was_exported(exported):
+    longer = load(exported("wavenet")).sample(1, seed=3, num_sites=40)
+    np.testing.assert_array_equal(longer, model("wavenet").sample(1, seed=3, num_sites=40))
+
+
+def test_a_stream_that_is_overtaken_stops(exported):
+    runtime = load(exported("gpt"))
+    stream = runtime.stream()
+    next(stream)
+    runtime.sample()
+    with pytest.raises(RuntimeError, match="This stream was cut off"):
+        next(stream)
+
+
+def test_decode(exported):
+    symbols = np.array([[0, 1, 4], [2, 2, 3]])
+    assert load(exported("gpt")).decode(symbols) == ["abe", "ccd"]
+    assert load(exported("gpt")).decode(symbols[0]) == "abe"
+    np.testing.assert_array_equal(load(exported("wavenet")).decode(symbols), model("wavenet").head.decode(symbols))
+    np.testing.assert_array_equal(load(exported("gated_pixel_cnn")).decode(symbols % 4), symbols % 4)
+    with pytest.raises(ValueError, match=r"`symbols` must be integers in 0\.\.4"):
+        load(exported("gpt")).decode([5])
+
+
+def test_sampling_needs_neither_tensorflow_nor_keras(exported):
+    program = (
+        "import sys, ar_zoo.runtime as r\n"
+        f"for family in {list(FAMILIES)}:\n"
+        f"    runtime = r.load({str(exported('gpt').parent)!r} + '/' + family)\n"
+        "    runtime.score(runtime.sample(3, seed=1)); runtime.decode(next(runtime.stream()))\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    for family in FAMILIES:
+        exported(family)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert {"tensorflow", "keras", "tensorflow_probability", "tf_keras"}.isdisjoint(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "message"),
+    [
+        ("gpt", {"num_samples": 0}, "`num_samples` must be an integer of at least 1; got 0"),
+        ("gpt", {"seed": -1}, "`seed` must be an integer of at least 0"),
+        ("gpt", {"temperature": -0.5}, "`temperature` must be above 0, or exactly 0"),
+        ("gpt", {"temperature": float("nan")}, "`temperature` must be above 0"),
+        ("gpt", {"num_sites": 13}, "`num_sites` must be at most 12, which was exported; got 13"),
+        ("gpt", {"prefix": [0] * 13}, "`prefix` has 13 sites, more than the 12"),
+        ("gpt", {"prefix": [0, 5]}, r"`prefix` must hold symbols in 0\.\.4; got 0\.\.5"),
+        ("gpt", {"prefix": [0.5]}, "`prefix` must hold integer symbols"),
+        ("gpt", {"given": np.zeros(12, int)}, "`given` and `mask` go together"),
+        ("gpt", {"given": np.zeros(11, int), "mask": np.ones(12, bool)}, r"`given` must have shape \[12\]"),
+        ("gpt", {"context": 1}, "this model takes no context"),
+        ("gated_pixel_cnn", {"num_sites": 7}, "`num_sites` is fixed at 40"),
+        ("gated_pixel_cnn", {"context": 4}, r"`context\['label'\]` must hold integers in 0\.\.2"),
+        ("gated_pixel_cnn", {"context": [0, 1, 2]}, r"must have shape \[\] or \[1\]; got \[3\]"),
+        ("gated_pixel_cnn", {"context": {"speaker": 1}}, r"`context` holds \['speaker'\]"),
+    ],
+)
+def test_bad_requests(exported, family, arguments, message):
+    runtime = load(exported(family))
+    with pytest.raises(ValueError, match=message):
+        runtime.sample(**arguments)
+    with pytest.raises(ValueError, match=message):
+        runtime.stream(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((1, 13), int), "`x` has 13 sites; 12 were exported"),
+        (np.zeros((1, 12)), "`x` must hold integer symbols; got dtype float64"),
+        (np.full((1, 12), 5), r"`x` must hold symbols in 0\.\.4"),
+        (np.zeros(12, int), r"`x` must have shape \[batch, any\]; got \[12\]"),
+    ],
+)
+def test_bad_events(exported, x, message):
+    runtime = load(exported("gpt"))
+    with pytest.raises(ValueError, match=message):
+        runtime.score(x)
+    with pytest.raises(ValueError, match=message):
+        runtime.params(x)
+
+
+def test_a_batch_too_large_to_do_at_once(exported):
+    runtime = load(exported("gpt"))
+    with pytest.raises(ValueError, match="`num_samples` must be at most 2, the exported batch size"):
+        runtime.stream(3)
+    with pytest.raises(ValueError, match="`x` must hold at most 2 events"):
+        runtime.params(np.zeros((3, 12), int))
+
+
+def test_unknown_engine(exported):
+    with pytest.raises(ValueError, match="`engine` must be one of 'litert'; got 'onnx'"):
+        load(exported("gpt"), engine="onnx")
+
+
+def test_engine_that_is_not_installed(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match="pip install ai-edge-litert"):
+        load(exported("gpt")).sample()
+
+
+def test_the_runtime_is_reached_from_the_front(exported):
+    assert ar_zoo.runtime.load(exported("gpt")).num_sites == 12
