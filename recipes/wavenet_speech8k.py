@@ -5,11 +5,11 @@ from ar_zoo.training import Recipe
 RECIPE = Recipe(
     name="wavenet_speech8k",
     model="wavenet.speech8k",
-    source="ljspeech",
+    source="spoken_digit",
     shipped="shipped:speech",
     about="Speech at 8 kHz in 256 μ-law levels.",
     batch_size=4,
-    epochs=10,
+    epochs=3,
     learning_rate=2e-3,
     window=4000,
     sample_rate=8000,

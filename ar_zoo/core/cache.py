@@ -142,6 +142,22 @@ def init_cache(spec, batch_size: int) -> dict:
     return map_spec(lambda kind: kind.init(batch_size), spec)
 
 
+def taken(spec, cache, index):
+    """The cache for the step of site `index` alone, whose delay lines show their taps: all reads, before any write."""
+    def take(kind, value):
+        return {"taps": ops.stack(kind.read(value, index), axis=1)} if isinstance(kind, DelayLine) else value
+
+    return map_spec(take, spec, cache)
+
+
+def put_back(spec, cache, new, index):
+    """`cache` after the step that was given `taken(spec, cache, index)` and returned `new`."""
+    def put(kind, old, value):
+        return kind.push(old, value["push"], index) if isinstance(kind, DelayLine) else value
+
+    return map_spec(put, spec, cache, new)
+
+
 def hold(keep, new, old):
     """Row by row, `new` where `keep` [B] is true and `old` elsewhere, over nested dicts of tensors."""
     if isinstance(new, dict):

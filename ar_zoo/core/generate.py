@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ar_zoo.core import cache as caches
 from ar_zoo.core import checks
 from ar_zoo.core.known import first_unknown, known_sites
 from ar_zoo.core.noise import uniform_noise
@@ -113,10 +114,14 @@ def _loop(model, noise, values, known, context, temperature, cache, first, start
     """Draws sites `start …`; earlier ones are taken as known. Without blocks, `cache` has seen those before `first`."""
     head, rank = model.head, len(model.head.site_shape)
     batch, sites = known.shape
+    spec = model.cache_spec(sites)
 
     def site(index, prev, cache, x):
-        params, cache = model.step(prev, cache, index, context)
+        params, new = model.step(prev, caches.taken(spec, cache, index), index, context)
         drawn = head.sample(params[:, 0], tf.gather(noise, index, axis=1), temperature)
+        # The same index, by way of the symbols: they depend on all that was read, so XLA need not copy what is written.
+        after_reading = index + tf.minimum(tf.reduce_min(drawn), 0)
+        cache = caches.put_back(spec, cache, new, after_reading)
         keep = tf.reshape(tf.gather(known, index, axis=1), (batch,) + (1,) * rank)
         drawn = tf.where(keep, tf.gather(values, index, axis=1), drawn)
         return index + 1, drawn[:, None], cache, ops.slice_update(x, [0, index] + [0] * rank, drawn[:, None])

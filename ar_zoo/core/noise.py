@@ -32,7 +32,8 @@ def uniform_noise(seed: int, rows, start: int, stop: int, shape: tuple[int, ...]
     blocks = -(-size // _PER_BLOCK)
     noise = np.empty((len(rows), stop - start, size), np.float32)
     for position, row in enumerate(rows):
-        generator = np.random.Philox(key=[int(seed) & (2**64 - 1), int(row)], counter=start * blocks)
+        key = np.array([int(seed) & (2**64 - 1), int(row)], np.uint64)
+        generator = np.random.Philox(key=key, counter=start * blocks)
         raw = generator.random_raw((stop - start) * blocks * _PER_BLOCK)
         raw = raw.reshape(stop - start, blocks * _PER_BLOCK)[:, :size]
         noise[position] = ((raw >> np.uint64(41)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)

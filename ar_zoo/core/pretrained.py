@@ -42,14 +42,14 @@ def save(model, folder, name: str | None = None, **facts) -> Path:
         >>> ar_zoo.save(model, "my_digits", licence="CC-BY-SA-3.0")
     """
     import keras
-    from safetensors.numpy import save_file
+    import safetensors.numpy
 
     folder = Path(folder)
     with atomic_folder(folder) as temporary:
         config = keras.saving.serialize_keras_object(model)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        arrays = {path: np.ascontiguousarray(np.asarray(weight.value)) for path, weight in named_weights(model).items()}
-        save_file(arrays, temporary / "weights.safetensors")
+        arrays = {path: np.array(weight.value, order="C") for path, weight in named_weights(model).items()}
+        (temporary / "weights.safetensors").write_bytes(safetensors.numpy.save(arrays))
         manifest = {
             "format_version": FORMAT_VERSION,
             "name": name or folder.name,

@@ -8,6 +8,7 @@ import pkgutil
 import re
 
 _FAMILIES: dict[str, type] = {}
+_PUT_OFF = "uninitialized_variables"
 
 
 def register(name_or_class):
@@ -33,9 +34,13 @@ def _register(cls, name):
         raise ValueError(f"`name` must be snake case (letters, digits, _), as its file is; got {name!r}.")
     if "tiny" not in getattr(cls, "PRESETS", {}):
         raise ValueError(f"{cls.__name__}.PRESETS must hold a preset 'tiny': the laws are tested on it.")
-    taken = _FAMILIES.get(name)
-    if taken is not None and taken.__qualname__ != cls.__qualname__:
-        raise ValueError(f"The name {name!r} is taken by {taken.__module__}.{taken.__qualname__}.")
+    for what, taken in (
+        (f"name {name!r}", _FAMILIES.get(name)),
+        (f"class name {cls.__name__!r}", keras.saving.get_registered_object(f"ar_zoo>{cls.__name__}")),
+    ):
+        # The same class again is a module that was loaded twice.
+        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"The {what} is taken by {taken.__module__}.{taken.__qualname__}. Choose another.")
     cls.family = name
     _FAMILIES[name] = cls
     return keras.saving.register_keras_serializable(package="ar_zoo", name=cls.__name__)(cls)
@@ -75,7 +80,7 @@ def unknown_name(argument: str, name: str, known: list[str], more: str) -> str:
     return f"`{argument}` {name!r} is not known.{hint} {more}"
 
 
-def create(name: str, **overrides):
+def create(name: str, /, **overrides):
     """A new model with random weights.
 
     Args:
@@ -88,8 +93,8 @@ def create(name: str, **overrides):
     cls, arguments = find(name)
     try:
         return cls(**(arguments | overrides))
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error) and "nrecognized keyword" not in str(error):
+    except (TypeError, ValueError) as error:
+        if "nrecognized keyword argument" not in str(error) and "unexpected keyword argument" not in str(error):
             raise
         raise ValueError(
             f"`create({name!r}, …)` was given an argument that {cls.__name__} does not have: {error}. "
@@ -97,9 +102,16 @@ def create(name: str, **overrides):
         ) from None
 
 
-def num_weights(name: str, **overrides) -> int:
+def num_weights(name: str, /, **overrides) -> int:
     """How many weights a preset has, counted from shapes: nothing is allocated, so that any size can be asked for."""
     import keras
+    from keras.src.backend.common import global_state  # no public name
 
-    with keras.StatelessScope(initialize_variables=False):
-        return create(name, **overrides).count_params()
+    # Keras keeps a list of the weights it has put off, and the next scope to end would make them all: empty it.
+    pending = global_state.get_global_attribute(_PUT_OFF)
+    global_state.set_global_attribute(_PUT_OFF, [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            return create(name, **overrides).count_params()
+    finally:
+        global_state.set_global_attribute(_PUT_OFF, pending or [])

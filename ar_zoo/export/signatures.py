@@ -22,7 +22,6 @@ import tensorflow as tf
 from keras import ops
 
 from ar_zoo.core.cache import KINDS, DelayLine, Link, map_spec
-from ar_zoo.export.argmax import argmax_without_bit_tricks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,8 +183,7 @@ def _concrete(function, slots, used):
     def traced(*tensors):
         given = dict(zip((slot.name for slot in used), tensors, strict=True))
         given |= {slot.name: tf.zeros(slot.shape, slot.dtype) for slot in slots if slot.name not in names}
-        with argmax_without_bit_tricks():
-            return function(given)
+        return function(given)
 
     signature = [tf.TensorSpec(slot.shape, slot.dtype, name=slot.name) for slot in used]
     return tf.function(traced, input_signature=signature, autograph=False).get_concrete_function()

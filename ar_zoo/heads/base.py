@@ -52,19 +52,23 @@ class Head(Configurable):
 
     def encode(self, values) -> np.ndarray:
         """Raw data → symbols. By default the raw data are the symbols; they are checked."""
-        values = np.asarray(values)
-        if values.dtype.kind not in "iub":
-            raise ValueError(
-                f"`values` must hold integers from 0 to {self.num_symbols - 1}; got dtype {values.dtype}. "
-                "Cast them (`values.astype('int32')`) if they are whole numbers."
-            )
-        if values.size and (values.min() < 0 or values.max() >= self.num_symbols):
-            raise ValueError(f"`values` must lie in 0..{self.num_symbols - 1}; got {values.min()}..{values.max()}.")
-        return values.astype(np.int32)
+        return self._integers(values, "values")
 
     def decode(self, symbols) -> np.ndarray:
         """Symbols → raw data."""
-        return np.asarray(symbols)
+        return self._integers(symbols, "symbols")
+
+    def _integers(self, values, name, top=None):
+        """int32 from an array of integers below `top` (`num_symbols` by default), or an error that names the argument."""
+        values, top = np.asarray(values), top or self.num_symbols
+        if values.dtype.kind not in "iub":
+            raise ValueError(
+                f"`{name}` must hold integers from 0 to {top - 1}; got dtype {values.dtype}. "
+                "Cast them (`.astype('int32')`) if they are whole numbers."
+            )
+        if values.size and (values.min() < 0 or values.max() >= top):
+            raise ValueError(f"`{name}` must lie in 0..{top - 1}; got {values.min()}..{values.max()}.")
+        return values.astype(np.int32)
 
     def __repr__(self):
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.constructor_arguments().items())
@@ -93,3 +97,14 @@ def draw_index(logits, uniform):
     cumulative = ops.cumsum(weights, axis=-1)
     threshold = ops.expand_dims(uniform, -1) * cumulative[..., -1:]
     return ops.sum(ops.cast(cumulative[..., :-1] < threshold, "int32"), axis=-1)
+
+
+def most_likely(logits):
+    """The index of the largest logit, the first of several: int32 `[...]`. (`ops.argmax` does not convert to TFLite.)"""
+    is_largest = ops.cast(logits >= ops.max(logits, axis=-1, keepdims=True), "int32")
+    return ops.sum(ops.cast(ops.equal(ops.cumsum(is_largest, axis=-1), 0), "int32"), axis=-1)
+
+
+def softplus(x):
+    """log(1 + e^x), also where e^x overflows (`ops.softplus` does not, but its conversion to TFLite does)."""
+    return 0.5 * (x + ops.abs(x)) + ops.log1p(ops.exp(-ops.abs(x)))

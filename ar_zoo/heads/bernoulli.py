@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from ar_zoo.heads.base import Head, greedy_or, positive
+from ar_zoo.heads.base import Head, greedy_or, positive, softplus
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -24,7 +24,7 @@ class Bernoulli(Head):
         return tfd.Bernoulli(logits=params[..., 0] / temperature)
 
     def coordinate_log_probs(self, params, known=None, coordinate=0):
-        return -ops.softplus(ops.concatenate([params, -params], axis=-1))
+        return -softplus(ops.concatenate([params, -params], axis=-1))
 
     def sample(self, params, noise, temperature=1.0):
         logit = ops.cast(params, "float32")[..., 0]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 from keras import ops
 
 from ar_zoo.core.text import alphabet_of, decode_text, encode_text
-from ar_zoo.heads.base import Head, draw_index, greedy_or, positive
+from ar_zoo.heads.base import Head, draw_index, greedy_or, most_likely, positive
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -61,20 +60,21 @@ class Categorical(Head):
     def sample(self, params, noise, temperature=1.0):
         params = ops.cast(params, "float32")
         drawn = draw_index(params / positive(temperature), noise[..., 0])
-        return greedy_or(temperature, ops.cast(ops.argmax(params, axis=-1), "int32"), drawn)
+        return greedy_or(temperature, most_likely(params), drawn)
 
     def encode(self, values):
         if self.alphabet is not None:
             return encode_text(values, self.alphabet)
         if self.source_levels is None:
             return super().encode(values)
-        source = Categorical(self.source_levels).encode(values)
+        source = self._integers(values, "values", self.source_levels)
         return source // (self.source_levels // self.num_symbols)
 
     def decode(self, symbols):
         if self.alphabet is not None:
             return decode_text(symbols, self.alphabet)
+        symbols = super().decode(symbols)
         if self.source_levels is None:
-            return np.asarray(symbols)
+            return symbols
         width = self.source_levels // self.num_symbols
-        return np.asarray(symbols) * width + width // 2
+        return symbols * width + width // 2

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ar_zoo.heads.base import Head, draw_index, greedy_or, positive
+from ar_zoo.heads.base import Head, draw_index, greedy_or, most_likely, positive, softplus
 
 _MIN_LOG_SCALE = -7.0
 
@@ -27,6 +27,9 @@ _MIN_LOG_SCALE = -7.0
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class DiscretizedLogisticMixture(Head):
     """A mixture of discretised logistics over pixels of one or three channels; the pixel is one site.
+
+    A temperature divides the logits of the weights and multiplies the scales; 0 takes the middle of the heaviest
+    component, channel after channel, which need not be the mode of the mixture.
 
     Args:
         num_components: logistics in the mixture.
@@ -85,7 +88,7 @@ class DiscretizedLogisticMixture(Head):
         logits, means, log_scales, couplings = self.split(ops.cast(params, "float32"))
         divisor = positive(temperature)
         component = draw_index(logits / divisor, noise[..., 0])
-        component = greedy_or(temperature, ops.cast(ops.argmax(logits, axis=-1), "int32"), component)
+        component = greedy_or(temperature, most_likely(logits), component)
         chosen = ops.expand_dims(ops.one_hot(component, self.num_components, dtype="float32"), -1)
         means, log_scales, couplings = (ops.sum(chosen * v, axis=-2) for v in (means, log_scales, couplings))
         uniform = noise[..., 1:]
@@ -114,8 +117,8 @@ def level_log_prob(value, mean, log_scale, num_levels: int):
     upper = (value - mean + half) * inverse
     lower = (value - mean - half) * inverse
     width = 2.0 * half * inverse
-    from_below = -ops.softplus(-upper)
-    from_above = -ops.softplus(lower)
+    from_below = -softplus(-upper)
+    from_above = -softplus(lower)
     # ln(1 - e^-w) with t = tanh(w/2): exact for narrow and for wide levels, finite gradients, no branch.
     tanh = ops.tanh(0.5 * width)
     between = from_below + from_above + ops.log(2.0 * tanh / (1.0 + tanh))

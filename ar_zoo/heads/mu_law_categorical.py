@@ -24,6 +24,8 @@ class MuLawCategorical(Categorical):
     """
 
     def __init__(self, levels: int = 256):
+        if levels < 2:
+            raise ValueError(f"`levels` must be at least 2; got {levels}.")
         super().__init__(levels)
         self.levels = levels
 
@@ -41,5 +43,5 @@ class MuLawCategorical(Categorical):
 
     def decode(self, symbols):
         mu = self.levels - 1
-        compressed = 2 * np.asarray(symbols, np.float64) / mu - 1
+        compressed = 2.0 * self._integers(symbols, "symbols") / mu - 1
         return (np.sign(compressed) * np.expm1(np.abs(compressed) * np.log1p(mu)) / mu).astype(np.float32)

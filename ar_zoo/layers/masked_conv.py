@@ -147,7 +147,8 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         return self._with_bias(x + link)
 
     def step(self, x, left, link=0.0, shift=True):
-        """One pixel of types A and B.
+        """One pixel of type B, or of type A without groups (with groups use `step_window`: when a site of a pixel is
+        drawn, type A has not yet seen the channels that the next pixel needs).
 
         Args:
             x: [B, channels], the pixel itself.
@@ -172,7 +173,8 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         """One pixel of types A and B, from the pixels to its left and itself [B, left + 1, channels]."""
         taps = window[:, :: self.dilation]
         kernel = ops.reshape(self._masked_kernel()[-1, : self._left + 1], (-1, self.filters))
-        return self._with_bias(ops.matmul(ops.reshape(taps, (-1, kernel.shape[0])), kernel) + link)
+        # The bias first: XLA fuses it into the product, which else becomes a loop of scalars on a CPU (seven times slower).
+        return self._with_bias(ops.matmul(ops.reshape(taps, (-1, kernel.shape[0])), kernel)) + link
 
     def reach(self, height: int, width: int) -> np.ndarray:
         """Boolean [H·W·groups, H·W·groups]: entry [i, j] says that input group-pixel j reaches output group-pixel i."""

@@ -60,7 +60,7 @@ class SinusoidalPositions(Configurable, keras.layers.Layer):
             raise ValueError(f"Sinusoidal positions need an even number of channels; the input has {input_shape[-1]}.")
 
     def call(self, x, positions):
-        angles = _angles(positions, x.shape[-1], self.max_wavelength)
+        angles = _angles(positions, x.shape[-1], self.max_wavelength, self.compute_dtype)
         return x + _like(ops.cast(ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1), self.compute_dtype), x)
 
 
@@ -83,7 +83,7 @@ class RotaryPositions(Configurable, keras.layers.Layer):
             raise ValueError(f"Rotary positions need an even number of channels; the input has {input_shape[-1]}.")
 
     def call(self, x, positions):
-        angles = _angles(positions, x.shape[-1], self.max_wavelength)
+        angles = _angles(positions, x.shape[-1], self.max_wavelength, self.compute_dtype)
         cos, sin = (_like(ops.cast(f(angles), self.compute_dtype), x) for f in (ops.cos, ops.sin))
         a, b = ops.split(x, 2, axis=-1)
         return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
@@ -110,11 +110,12 @@ def get_positions(scheme, max_positions=None, **kwargs):
     return _SCHEMES[scheme](**kwargs)
 
 
-def _angles(positions, units, max_wavelength):
-    # In float32 whatever the policy: a bfloat16 angle is wrong by whole turns after a few hundred positions.
-    exponent = ops.arange(0, units, 2, dtype="float32") / units
+def _angles(positions, units, max_wavelength, compute_dtype):
+    # At least in float32: a bfloat16 angle is wrong by whole turns after a few hundred positions.
+    dtype = "float64" if compute_dtype == "float64" else "float32"
+    exponent = ops.arange(0, units, 2, dtype=dtype) / units
     frequencies = ops.exp(-exponent * math.log(max_wavelength))
-    return ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies
+    return ops.expand_dims(ops.cast(positions, dtype), -1) * frequencies
 
 
 def _like(table, x):

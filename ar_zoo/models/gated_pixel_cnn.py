@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.core.cache import site_by_site
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.model import AutoregressiveModel
@@ -54,12 +55,19 @@ class GatedPixelCNN(AutoregressiveModel):
         dropout=0.0,
         **kwargs,
     ):
+        arguments.image(image_shape, head)
+        arguments.whole(0, num_layers=num_layers)
+        arguments.whole(units=units)
+        arguments.kernels(input_kernel_size=input_kernel_size, kernel_size=kernel_size)
+        arguments.whole_or_none(num_classes=num_classes)
+        arguments.rates(label_dropout=label_dropout, dropout=dropout)
         super().__init__(head, image_shape, **kwargs)
         self.image_shape, self.num_layers, self.units = tuple(image_shape), num_layers, units
         self.input_kernel_size, self.kernel_size = input_kernel_size, kernel_size
         self.num_classes, self.label_dropout, self.dropout = num_classes, label_dropout, dropout
         channels = self.image_shape[-1]
         self._groups = 1 if head.site_shape else channels
+        arguments.multiples(self._groups, "the channels drawn one by one", units=units)
         policy = {"dtype": self.dtype_policy}
 
         self._features = PixelFeatures(head.num_symbols, self._groups, name="features", **policy)

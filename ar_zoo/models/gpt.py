@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.core.cache import KeyValue
 from ar_zoo.core.likelihood import BitsPerDimension, Perplexity
 from ar_zoo.core.model import AutoregressiveModel
@@ -50,6 +51,10 @@ class GPT(AutoregressiveModel):
         dropout=0.0,
         **kwargs,
     ):
+        _check(head, num_heads, num_kv_heads, positions, units)
+        arguments.whole(max_sites=max_sites, num_layers=num_layers)
+        arguments.whole_or_none(window=window)
+        arguments.rates(dropout=dropout)
         super().__init__(head, (None,), **kwargs)
         self._max_sites = max_sites
         self.num_layers, self.units, self.num_heads, self.num_kv_heads = num_layers, units, num_heads, num_kv_heads
@@ -115,6 +120,21 @@ class GPT(AutoregressiveModel):
         "gpt2_large": dict(head=Categorical(50257), start_symbol=50256, num_layers=36, units=1280, num_heads=20),
         "gpt2_xl": dict(head=Categorical(50257), start_symbol=50256, num_layers=48, units=1600, num_heads=25),
     }
+
+
+def _check(head, num_heads, num_kv_heads, positions, units):
+    arguments.one_symbol(head)
+    if head.params_size != head.num_symbols:
+        raise ValueError(f"`head` must take a logit for each symbol, as Categorical does; got {head!r}.")
+    arguments.whole(num_heads=num_heads, units=units)
+    arguments.whole_or_none(num_kv_heads=num_kv_heads)
+    if units % num_heads or num_heads % (num_kv_heads or num_heads):
+        raise ValueError(
+            f"`num_heads` must divide `units`, and `num_kv_heads` must divide `num_heads`; got units {units}, "
+            f"num_heads {num_heads}, num_kv_heads {num_kv_heads}."
+        )
+    pairs = {"rotary": 2 * num_heads, "sinusoidal": 2}.get(positions, 1)
+    arguments.multiples(pairs, f"since {positions} positions turn pairs of channels", units=units)
 
 
 class _Block(keras.layers.Layer):

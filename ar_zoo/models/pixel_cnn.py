@@ -8,9 +8,9 @@ after a masked 7x7 convolution of type A. Masked square kernels leave a blind sp
 
 from __future__ import annotations
 
-import keras
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.core.cache import site_by_site
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
@@ -44,10 +44,15 @@ class PixelCNN(AutoregressiveModel):
         kernel_size=3,
         **kwargs,
     ):
+        arguments.image(image_shape, head)
+        arguments.whole(0, num_blocks=num_blocks)
+        arguments.whole(units=units, output_units=output_units)
+        arguments.kernels(input_kernel_size=input_kernel_size, kernel_size=kernel_size)
         super().__init__(head, image_shape, **kwargs)
         self.image_shape, self.num_blocks, self.units = tuple(image_shape), num_blocks, units
         self.output_units, self.input_kernel_size, self.kernel_size = output_units, input_kernel_size, kernel_size
         self._groups = groups = 1 if head.site_shape else self.image_shape[-1]
+        arguments.multiples(groups, "the channels drawn one by one", units=units, output_units=output_units)
         policy = {"dtype": self.dtype_policy}
 
         def conv(filters, size, mask_type, name):

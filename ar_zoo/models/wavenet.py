@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.core.cache import hold
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.model import AutoregressiveModel
@@ -52,6 +53,11 @@ class WaveNet(AutoregressiveModel):
         dropout=0.0,
         **kwargs,
     ):
+        arguments.one_symbol(head)
+        arguments.whole(num_stacks=num_stacks, layers_per_stack=layers_per_stack, units=units, gate_units=gate_units)
+        arguments.whole(skip_units=skip_units, kernel_size=kernel_size)
+        arguments.whole_or_none(num_classes=num_classes)
+        arguments.rates(label_dropout=label_dropout, dropout=dropout)
         super().__init__(head, (None,), **kwargs)
         self.num_stacks, self.layers_per_stack, self.units = num_stacks, layers_per_stack, units
         self.gate_units, self.skip_units, self.kernel_size = gate_units, skip_units, kernel_size
@@ -139,9 +145,9 @@ class WaveNet(AutoregressiveModel):
             num_classes=2,
         ),
         "speech8k": dict(
-            head=MuLawCategorical(256), num_stacks=3, layers_per_stack=8, units=64, gate_units=64, skip_units=128
+            head=MuLawCategorical(256), num_stacks=2, layers_per_stack=9, units=64, gate_units=64, skip_units=128
         ),
         "benchmark": dict(
-            head=MuLawCategorical(256), num_stacks=3, layers_per_stack=10, units=64, gate_units=128, skip_units=128
+            head=MuLawCategorical(256), num_stacks=3, layers_per_stack=10, units=64, gate_units=64, skip_units=128
         ),
     }

@@ -197,7 +197,7 @@ class Runtime:
 
         Example:
             >>> runtime.decode(runtime.sample(1)).dtype
-            dtype('int64')
+            dtype('int32')
         """
         return request.decode(symbols, self.manifest["head"])
 

@@ -79,7 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
     def save(self):
         from safetensors.numpy import save_file
 
-        values = {name: np.ascontiguousarray(variable.numpy()) for name, variable in self._variables().items()}
+        values = {name: np.array(variable.numpy(), order="C") for name, variable in self._variables().items()}
         values["progress"] = np.array([self.epochs_done, self.best], np.float64)
         with atomic_path(self.path) as temporary:
             save_file(values, temporary)

@@ -1,0 +1,62 @@
+"""What constructors refuse: each check names the argument, what came and what is allowed."""
+
+from __future__ import annotations
+
+import numbers
+
+
+def whole(at_least: int = 1, **values) -> None:
+    """Each value must be an integer of at least `at_least`. Example: `whole(units=units, num_layers=num_layers)`"""
+    for name, value in values.items():
+        if not _is_whole(value) or value < at_least:
+            raise ValueError(f"`{name}` must be an integer of at least {at_least}; got {value!r}.")
+
+
+def whole_or_none(**values) -> None:
+    """Each value must be `None` or an integer of at least 1."""
+    for name, value in values.items():
+        if value is not None and (not _is_whole(value) or value < 1):
+            raise ValueError(f"`{name}` must be an integer of at least 1, or None; got {value!r}.")
+
+
+def kernels(**values) -> None:
+    """Each value must be an odd integer of at least 3: a masked kernel of one row or column reaches no other pixel."""
+    for name, value in values.items():
+        if not _is_whole(value) or value < 3 or value % 2 == 0:
+            raise ValueError(f"`{name}` must be an odd integer of at least 3; got {value!r}.")
+
+
+def rates(**values) -> None:
+    """Each value must be a probability."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+            raise ValueError(f"`{name}` must lie in [0, 1]; got {value!r}.")
+
+
+def multiples(of: int, reason: str, **values) -> None:
+    """Each value must be a multiple of `of`."""
+    for name, value in values.items():
+        if value % of:
+            raise ValueError(f"`{name}` must be a multiple of {of}, {reason}; got {value}.")
+
+
+def image(image_shape, head) -> None:
+    """(height, width, channels), with a head whose site is one channel or a whole pixel."""
+    shape = tuple(image_shape) if isinstance(image_shape, (list, tuple)) else ()
+    if len(shape) != 3 or not all(_is_whole(size) and size >= 1 for size in shape):
+        raise ValueError(f"`image_shape` must be (height, width, channels), integers of at least 1; got {image_shape!r}.")
+    if head.site_shape not in ((), shape[-1:]):
+        raise ValueError(
+            f"`head` draws sites of shape {list(head.site_shape)}, and the image has {shape[-1]} channel(s): "
+            f"choose a head of one symbol, or one of {shape[-1]} channel(s). Got {head!r}."
+        )
+
+
+def one_symbol(head) -> None:
+    """A head whose site is a single symbol."""
+    if head.site_shape:
+        raise ValueError(f"`head` must draw one symbol a site, as Categorical does; got {head!r}.")
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

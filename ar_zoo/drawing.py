@@ -1,0 +1,165 @@
+"""From a model's symbols to pictures, sound and text, and back: what the command line and the tools share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ar_zoo.data import image_grid, plot_waveform, write_png, write_text, write_wav
+
+
+def data_kind(model) -> str:
+    """What a model draws: `"image"`, `"text"`, `"sound"`, or `"symbols"` where nothing says more.
+
+    Example: `data_kind(ar_zoo.load("gpt.kjv"))` is "text"
+    """
+    from ar_zoo.heads import MuLawCategorical
+
+    if len(model.event_shape) == 3:
+        return "image"
+    if getattr(model.head, "alphabet", None):
+        return "text"
+    return "sound" if isinstance(model.head, MuLawCategorical) else "symbols"
+
+
+def pixels(model, x) -> np.ndarray:
+    """Symbols of images → uint8 [N, H, W, C], with the alphabet spread from black to white.
+
+    Example: `write_png("digits.png", image_grid(pixels(model, model.sample(16))))`
+    """
+    return np.round(np.asarray(model.head.decode(x)) * (255 / _top_level(model))).astype(np.uint8)
+
+
+def draw_text(model, num_sites, num_samples=1, seed=0, temperature=1.0, prefix="", context=None) -> list[str]:
+    """Texts of any length: beyond `max_sites` each window goes on from the last half of the one before.
+
+    Args:
+        model: one whose head has an alphabet.
+        num_sites: characters of each text, those of `prefix` included.
+        num_samples, seed, temperature, context: as in `AutoregressiveModel.sample`; window w takes the seed `seed + w`.
+        prefix: how all of them begin.
+
+    Raises:
+        ValueError: as `sample` and `head.encode`, and for a `prefix` that is as long as the text.
+
+    Example:
+        >>> draw_text(ar_zoo.load("gpt.kjv"), 1000, prefix="And it came to pass")[0][:20]
+        'And it came to pass,'
+    """
+    if num_sites <= len(prefix):
+        raise ValueError(
+            f"`prefix` has {len(prefix)} characters, `num_sites` is {num_sites} with it included. Ask for more."
+        )
+    text, turn = np.tile(model.head.encode(prefix), (num_samples, 1)), 0
+    window = model.max_sites or num_sites
+    overlap = min(window // 2 + 1, window - 1)
+    while text.shape[1] < num_sites:
+        length = text.shape[1]
+        start = length - overlap if length >= window else 0
+        text, known = text[:, :start], text[:, start:]
+        drawn = model.sample(
+            num_samples,
+            seed + turn,
+            context,
+            prefix=known if known.size else None,
+            temperature=temperature,
+            # Later windows are drawn whole and cut at the end: one shape, one compilation.
+            num_sites=window if turn else min(window, num_sites - start),
+        )
+        text, turn = np.concatenate([text, drawn], axis=1), turn + 1
+    return [model.head.decode(row) for row in text[:, :num_sites]]
+
+
+def read_prefix(model, file, sample_rate: int = 8000) -> np.ndarray:
+    """A file as the beginning of an event, for `sample(prefix=…)`.
+
+    Args:
+        model: of images or sound.
+        file: a picture as wide as the model's images, of which all rows count, or the top half if it is as high as they
+            are; or a sound file.
+        sample_rate: what a sound file must have.
+
+    Returns:
+        int32 symbols, [rows, W, C] or [samples].
+
+    Raises:
+        ValueError: the file does not fit the model.
+        OSError: it is not there, or is no picture.
+
+    Example: `model.sample(8, prefix=read_prefix(model, "digit.png"))`
+    """
+    kind = data_kind(model)
+    if kind == "image":
+        return _picture_rows(model, file)
+    if kind == "sound":
+        return _sound(model, file, sample_rate)
+    raise ValueError(f"`prefix` as a file needs a model of images or sound; this one draws {kind}.")
+
+
+def _picture_rows(model, file):
+    from PIL import Image
+
+    height, width, channels = model.event_shape
+    with Image.open(file) as picture:
+        values = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    if values.shape[1] != width:
+        raise ValueError(f"`prefix` must be a picture {width} pixels wide; {file} is {values.shape[1]}. Resize it.")
+    rows = height // 2 if len(values) >= height else len(values)
+    values = values[:rows].reshape(rows, width, -1)
+    return model.head.encode(np.round(values * (_top_level(model) / 255)).astype(np.int32))
+
+
+def _sound(model, file, sample_rate):
+    import soundfile
+
+    with open(file, "rb") as opened:
+        try:
+            samples, rate = soundfile.read(opened, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"`prefix`: {file} cannot be read as sound. {error}") from None
+    if rate != sample_rate:
+        raise ValueError(f"`prefix`: {file} has {rate} samples per second; {sample_rate} are wanted. Resample it.")
+    return model.head.encode(samples.mean(axis=1))
+
+
+def write_drawn(model, x, out, sample_rate: int = 8000, columns: int | None = None) -> list[Path]:
+    """Writes what a model drew, and returns the paths of the files.
+
+    Args:
+        model: what drew it.
+        x: int symbols [N, *event_shape], as `sample` returns them.
+        out: for images one `.png`, a grid; for sound a `.wav` each, numbered if there are several, with a picture of its
+            waveform beside it; otherwise one text file.
+        sample_rate: of sound.
+        columns: of the grid.
+
+    Example: `write_drawn(model, model.sample(16), "digits.png")`
+    """
+    kind, out = data_kind(model), Path(out)
+    if kind == "image":
+        write_png(out, image_grid(pixels(model, x), columns))
+        return [out]
+    if kind == "sound":
+        written = []
+        for number, samples in enumerate(model.head.decode(x), 1):
+            wav = out if len(x) == 1 else out.with_stem(f"{out.stem}_{number}")
+            write_wav(wav, samples, sample_rate)
+            plot_waveform(wav.with_suffix(".png"), samples, sample_rate)
+            written += [wav, wav.with_suffix(".png")]
+        return written
+    rows = x.reshape(len(x), -1)
+    lines = [model.head.decode(row) if kind == "text" else " ".join(map(str, row.tolist())) for row in rows]
+    write_text(out, "\n".join(lines) + "\n")
+    return [out]
+
+
+def text_or_file(given: str | None) -> str:
+    """What is in the file of that name, where there is one; otherwise the text itself."""
+    if given and "\n" not in given and len(given) < 256 and Path(given).is_file():
+        return Path(given).read_text(encoding="utf-8")
+    return given or ""
+
+
+def _top_level(model) -> int:
+    return (getattr(model.head, "source_levels", None) or model.head.num_symbols) - 1

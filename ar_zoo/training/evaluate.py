@@ -1,0 +1,54 @@
+"""How well a model predicts data that is read, in nats and in bits per dimension."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+
+from ar_zoo.core import checks
+from ar_zoo.data import Examples
+from ar_zoo.training.train import encode
+
+
+def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, verbose=0) -> dict:
+    """Scores one part of a data set.
+
+    Args:
+        model: what `ar_zoo.load` gives.
+        part: what `ar_zoo.data.read` gives.
+        batch_size: events at once.
+        window: length of the pieces that sound and text are cut into; each starts knowing nothing. The model's
+            `max_sites` by default, or 4,000.
+        limit: at most so many images or windows, the first ones.
+        labels: whether a model that takes labels is told those of the data.
+        verbose: 1 shows a bar, on standard error.
+
+    Returns:
+        `events` (images or windows), `dimensions`, `nats` (the sum over all of them), `bits_per_dim`.
+
+    Example:
+        >>> evaluate(ar_zoo.load("gated_pixel_cnn.mnist"), ar_zoo.data.read("shipped:digits", "valid"))["events"]
+        200
+    """
+    window = None if model.num_sites else window or model.max_sites or 4000
+    if limit is not None and limit < 1:
+        raise ValueError(f"`limit` must be at least 1; got {limit}.")
+    labels = labels and "label" in model.context_spec and part.labels is not None and window is None
+    examples = encode(model, part, window, labels)
+    if limit is not None:
+        context = {name: values[:limit] for name, values in examples.context.items()}
+        examples = Examples(examples.x[: limit * (window or 1)], context, window)
+    # Refused here, in one line, and not inside a compiled step.
+    checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
+    checks.context(model, examples.context)
+    model.compile(jit_compile=False)
+    with contextlib.redirect_stdout(sys.stderr):
+        found = model.evaluate(examples.evaluation(batch_size), verbose=verbose, return_dict=True)
+    bits, dimensions = float(found["bits_per_dim"]), int(examples.x.size)
+    return {
+        "events": examples.num_evaluation_rows,
+        "dimensions": dimensions,
+        "nats": bits * math.log(2) * dimensions,
+        "bits_per_dim": bits,
+    }

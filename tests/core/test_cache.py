@@ -1,0 +1,103 @@
+"""The kinds of state: what is written is what is read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import ops
+
+from ar_zoo.core import cache as caches
+from ar_zoo.core.cache import DelayLine, KeyValue, Link, State
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_key_value(axis):
+    kind = KeyValue((3, 7) if axis else (7, 3), axis=axis, fill=-1)
+    value, expected = kind.init(2), np.full((2, *kind.shape), -1.0)
+    for index, length in ((0, 1), (1, 4), (5, 2)):
+        shape = list(expected.shape)
+        shape[axis + 1] = length
+        new = np.random.default_rng(index).normal(size=shape)
+        value = kind.write(value, new, index)
+        places = [slice(None)] * 3
+        places[axis + 1] = slice(index, index + length)
+        expected[tuple(places)] = new
+        np.testing.assert_allclose(np.asarray(value), expected, rtol=1e-6)
+    assert kind.write(value, new.astype("float64"), 5).dtype == "float32"
+
+
+def test_state():
+    np.testing.assert_array_equal(np.asarray(State((3,), "int32", fill=-1).init(2)), np.full((2, 3), -1, np.int32))
+
+
+@pytest.mark.parametrize("taps", [(1,), (3,), (4, 2), (6, 4, 2)])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_delay_line(taps, ragged):
+    kind, pushed = DelayLine((2,), taps), np.random.default_rng(0).normal(size=(3, 20, 2)).astype("float32")
+    line = kind.init(3)
+    for t in range(20):
+        index = ops.full((3,), t) if ragged else t
+        for tap, value in zip(taps, kind.read(line, index), strict=True):
+            expected = pushed[:, t - tap] if t >= tap else np.zeros((3, 2))
+            np.testing.assert_array_equal(np.asarray(value), expected)
+        line = kind.push(line, pushed[:, t], index)
+        if not ragged:
+            history = np.asarray(kind.history(line, t + 1))
+            padded = np.concatenate([np.zeros((3, kind.depth, 2)), pushed], axis=1)
+            np.testing.assert_array_equal(history, padded[:, t + 1 : t + 1 + kind.depth])
+            again = kind.replace(ops.convert_to_tensor(history), t + 1)
+            np.testing.assert_array_equal(np.asarray(again["ring"]), np.asarray(line["ring"]))
+
+
+def test_delay_lines_taken_out_and_put_back():
+    """The loop's form: a step sees taps and returns what to push."""
+    spec = {"a": {"line": DelayLine((2,), (3, 1))}, "b": State((2,))}
+    generator = np.random.default_rng(0)
+    cache = caches.init_cache(spec, 2)
+    pushed = generator.normal(size=(9, 2, 2)).astype("float32")
+    for t in range(9):
+        seen = caches.taken(spec, cache, t)
+        for position, tap in enumerate((3, 1)):
+            expected = pushed[t - tap] if t >= tap else np.zeros((2, 2))
+            np.testing.assert_array_equal(np.asarray(seen["a"]["line"]["taps"])[:, position], expected)
+        new = {"a": {"line": spec["a"]["line"].push(seen["a"]["line"], pushed[t], t)}, "b": ops.ones((2, 2)) * t}
+        cache = caches.put_back(spec, cache, new, t)
+        np.testing.assert_array_equal(np.asarray(cache["b"]), np.full((2, 2), t))
+
+
+def test_link():
+    kind = Link(4, (3,))
+    block = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    value = kind.write(block)
+    np.testing.assert_array_equal(np.asarray(kind.read(value, 2)), block[:, 2])
+    np.testing.assert_array_equal(np.asarray(kind.read(value, ops.convert_to_tensor([3, 0]))), block[[0, 1], [3, 0]])
+    np.testing.assert_array_equal(np.asarray(kind.read({"site": block[:, 1]}, 3)), block[:, 1])
+    assert kind.init(2)["block"].shape == (2, 4, 3)
+
+
+def test_hold():
+    new, old = ({"a": np.full((3, 2), value), "b": {"c": np.full(3, value)}} for value in (1, 0))
+    held = caches.hold(ops.convert_to_tensor([True, False, True]), new, old)
+    np.testing.assert_array_equal(np.asarray(held["a"]), [[1, 1], [0, 0], [1, 1]])
+    np.testing.assert_array_equal(np.asarray(held["b"]["c"]), [1, 0, 1])
+
+
+def test_site_by_site():
+    """A step of single sites serves chunks and rows that wait."""
+
+    class Counter:
+        @caches.site_by_site
+        def step(self, prev, cache, index, context=None):
+            total = cache["total"] + prev[:, 0]
+            return (total + 100 * index)[:, None], {"total": total}
+
+    cache = {"total": ops.zeros((2,), "int32")}
+    prev = ops.convert_to_tensor(np.array([[1, 2, 3], [4, 5, 6]], np.int32))
+    outputs, after = Counter().step(prev, cache, 5)
+    np.testing.assert_array_equal(np.asarray(outputs), [[501, 603, 706], [504, 609, 715]])
+    np.testing.assert_array_equal(np.asarray(after["total"]), [6, 15])
+    positions = ops.convert_to_tensor(np.array([[0, -1, 1], [-1, 0, -1]], np.int32))
+    outputs, after = Counter().step(prev, cache, 0, positions=positions)
+    np.testing.assert_array_equal(np.asarray(after["total"]), [1 + 3, 5])
+    assert np.asarray(outputs)[0, [0, 2]].tolist() == [1, 104]
+    assert np.asarray(outputs)[1, 1] == 5

@@ -1,0 +1,121 @@
+"""CausalSelfAttention against NumPy: heads, grouped keys and values, windows and all position schemes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import ops
+
+from ar_zoo.core.cache import init_cache
+from ar_zoo.layers import CausalSelfAttention
+from tests.layers.cases import randomised
+from tests.layers.test_positions import reference
+
+_LENGTH, _UNITS = 11, 16
+CASES = [
+    dict(num_heads=4),
+    dict(num_heads=1, use_bias=False),
+    dict(num_heads=4, num_kv_heads=2, window=3),
+    dict(num_heads=4, num_kv_heads=1, window=1),
+    dict(num_heads=2, window=5, positions="learned", max_positions=_LENGTH + 4),
+    dict(num_heads=4, num_kv_heads=2, positions="sinusoidal"),
+    dict(num_heads=4, num_kv_heads=2, positions="rotary", window=4),
+]
+
+
+def make(arguments):
+    layer = CausalSelfAttention(**arguments, dtype="float64")
+    x = np.random.default_rng(3).normal(size=(3, _LENGTH, _UNITS))
+    layer(x)
+    return randomised(layer), x
+
+
+def naive(layer, x):
+    """One row, one query, one head at a time."""
+
+    def project(dense, heads):
+        y = x @ np.asarray(dense.kernel.value)
+        y = y + np.asarray(dense.bias.value) if layer.use_bias else y
+        return y.reshape(*x.shape[:2], heads, -1)
+
+    heads, kv_heads = layer.num_heads, layer.num_kv_heads or layer.num_heads
+    query, key = project(layer._query, heads), project(layer._key, kv_heads)
+    value = project(layer._value, kv_heads)
+    at = np.arange(x.shape[1])
+    table = np.asarray(layer._scheme.table.value) if layer.positions == "learned" else None
+    query, key = (reference(layer.positions, y, at[:, None], table, 10_000) for y in (query, key))
+    mixed = np.zeros((*x.shape[:2], heads, query.shape[-1]))
+    for b, t, h in np.ndindex(*mixed.shape[:3]):
+        shared = h // (heads // kv_heads)
+        seen = np.arange(0 if layer.window is None else max(0, t - layer.window + 1), t + 1)
+        scores = key[b, seen, shared] @ query[b, t, h] / np.sqrt(query.shape[-1])
+        weights = np.exp(scores - scores.max())
+        mixed[b, t, h] = weights @ value[b, seen, shared] / weights.sum()
+    out = mixed.reshape(x.shape) @ np.asarray(layer._out.kernel.value)
+    return out + np.asarray(layer._out.bias.value) if layer.use_bias else out
+
+
+@pytest.mark.parametrize("arguments", CASES, ids=str)
+def test_values(arguments):
+    layer, x = make(arguments)
+    np.testing.assert_allclose(np.asarray(layer(x)), naive(layer, x), atol=1e-11)
+
+
+@pytest.mark.parametrize("chunks", [[1] * _LENGTH, [4, 1, 1, 5], [_LENGTH]], ids=len)
+@pytest.mark.parametrize("arguments", CASES, ids=str)
+def test_step(arguments, chunks):
+    layer, x = make(arguments)
+    slots = _LENGTH + 2
+    cache, held, index, outputs = init_cache(layer.cache_spec(slots), 3), np.full(slots, -1), 0, []
+    for length in chunks:
+        held[index : index + length] = at = np.arange(index, index + length)
+        y, cache = layer.step(x[:, index : index + length], cache, index, ops.convert_to_tensor(at), held.copy())
+        outputs.append(np.asarray(y))
+        index += length
+    np.testing.assert_allclose(np.concatenate(outputs, axis=1), naive(layer, x), atol=1e-11)
+
+
+@pytest.mark.parametrize("arguments", CASES, ids=str)
+def test_ragged_rows(arguments):
+    """Rows that wait leave empty slots behind, which nobody attends to."""
+    layer, x = make(arguments)
+    expected, slots = naive(layer, x), _LENGTH + 4
+    generator = np.random.default_rng(0)
+    places = np.full((3, slots), -1)
+    for row in range(3):
+        places[row, np.sort(generator.permutation(slots)[:_LENGTH])] = np.arange(_LENGTH)
+    cache, held = init_cache(layer.cache_spec(slots), 3), np.full((3, slots), -1)
+    for start, stop in ((0, 1), (1, 6), (6, slots)):
+        at = places[:, start:stop]
+        held[:, start:stop] = at
+        inputs = x[np.arange(3)[:, None], np.maximum(at, 0)]
+        y, cache = layer.step(inputs, cache, start, ops.convert_to_tensor(at), ops.convert_to_tensor(held))
+        for row, k in np.argwhere(at >= 0):
+            np.testing.assert_allclose(np.asarray(y)[row, k], expected[row, at[row, k]], atol=1e-11)
+
+
+def test_dropout_acts_in_training_only():
+    layer, x = make(dict(num_heads=4, dropout=0.5))
+    np.testing.assert_allclose(np.asarray(layer(x, training=False)), naive(layer, x), atol=1e-11)
+    assert np.abs(np.asarray(layer(x, training=True)) - naive(layer, x)).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (dict(num_heads=0), "num_heads"),
+        (dict(num_heads=4, num_kv_heads=3), "num_kv_heads"),
+        (dict(num_heads=4, num_kv_heads=0), "num_kv_heads"),
+        (dict(num_heads=4, window=0), "window"),
+        (dict(num_heads=4, positions="relative"), "positions"),
+        (dict(num_heads=4, positions="learned"), "max_positions"),
+    ],
+)
+def test_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        CausalSelfAttention(**arguments)
+
+
+def test_heads_must_divide_the_channels():
+    with pytest.raises(ValueError, match="`num_heads` = 3 must divide the input's 16 channels"):
+        CausalSelfAttention(3)(np.zeros((1, 2, 16), "float32"))
