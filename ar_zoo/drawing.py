@@ -26,9 +26,19 @@ def data_kind(model) -> str:
 def pixels(model, x) -> np.ndarray:
     """Symbols of images → uint8 [N, H, W, C], with the alphabet spread from black to white.
 
-    Example: `write_png("digits.png", image_grid(pixels(model, model.sample(16))))`
+    Example: `pixels(model, model.sample(16)).dtype` is uint8
     """
     return np.round(np.asarray(model.head.decode(x)) * (255 / _top_level(model))).astype(np.uint8)
+
+
+def sheet(model, x, columns: int | None = None) -> np.ndarray:
+    """A grid of images to look at, uint8 [H', W', C]: those of less than 64 pixels are enlarged, without smoothing.
+
+    Example: `write_png("digits.png", sheet(model, model.sample(50), columns=10))`
+    """
+    images = pixels(model, x)
+    times = max(1, 96 // max(images.shape[1:3]))
+    return image_grid(images.repeat(times, axis=1).repeat(times, axis=2), columns)
 
 
 def draw_text(model, num_sites, num_samples=1, seed=0, temperature=1.0, prefix="", context=None) -> list[str]:
@@ -129,8 +139,8 @@ def write_drawn(model, x, out, sample_rate: int = 8000, columns: int | None = No
     Args:
         model: what drew it.
         x: int symbols [N, *event_shape], as `sample` returns them.
-        out: for images one `.png`, a grid; for sound a `.wav` each, numbered if there are several, with a picture of its
-            waveform beside it; otherwise one text file.
+        out: for images one `.png`, a grid; for sound a `.wav` each (numbered, if several) and a picture of its waveform
+            beside it; otherwise one text file.
         sample_rate: of sound.
         columns: of the grid.
 
@@ -138,7 +148,7 @@ def write_drawn(model, x, out, sample_rate: int = 8000, columns: int | None = No
     """
     kind, out = data_kind(model), Path(out)
     if kind == "image":
-        write_png(out, image_grid(pixels(model, x), columns))
+        write_png(out, sheet(model, x, columns))
         return [out]
     if kind == "sound":
         written = []

@@ -207,7 +207,9 @@ def table(rows) -> str:
         if case.slower_than in by_label:
             slower = row.site_time / by_label[case.slower_than].site_time
             verdict = f"at most {case.slower_by}: {'met' if slower <= case.slower_by else '**missed**'}"
-            lines.append(f"{start}| – {rates}| time a site over that of {case.slower_than} | {slower:.2f} | {verdict} | – |")
+            lines.append(
+                f"{start}| – {rates}| time a site over that of {case.slower_than} | {slower:.2f} | {verdict} | – |"
+            )
         if case.hub_bar is not None:
             ratio = f"{row.hub / row.cached:,.2f}×" if row.hub else "–"
             verdict = _verdict(row.hub / row.cached, case.hub_bar) if row.hub else row.note
@@ -224,13 +226,19 @@ def _verdict(ratio, bar) -> str:
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="It exits with 1 if symbols differ."
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="It exits with 1 if symbols differ.",
     )
     families = sorted({case.family for case in CASES})
     parser.add_argument("--family", action="append", choices=families, help="only this family (may be repeated)")
     parser.add_argument("--batch", type=int, action="append", help="only cases of this batch size (may be repeated)")
-    parser.add_argument("--threads", type=int, default=1, help="of TensorFlow, for all that is timed (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="tiny models, no bars: shows in a minute that the tool works")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of TensorFlow, for all that is timed (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny models, no bars: shows in a minute that the tool works"
+    )
     parser.add_argument("--out", type=pathlib.Path, help="also write the table to this file")
     options = parser.parse_args(arguments)
     cases = [
@@ -257,7 +265,9 @@ def main(arguments=None) -> int:
         options.out.write_text(text + "\n", encoding="utf-8")
     mismatches = sum(row.mismatches for row in rows)
     if mismatches:
-        print(f"\n{mismatches} of {sum(row.compared for row in rows)} symbols differ between cached and naive generation.")
+        print(
+            f"\n{mismatches} of {sum(row.compared for row in rows)} symbols differ between cached and naive generation."
+        )
     return 1 if mismatches else 0
 
 

@@ -114,11 +114,11 @@ BREAKS = (
     ),
     (
         10,
-        "precision-gpt",
-        "core/model.py",
-        'return "float64" if model.compute_dtype == "float64" else "float32"',
-        "return model.compute_dtype",
-        "the likelihood in half precision",
+        "precision-gated_pixel_cnn",
+        "layers/pixels.py",
+        "(2.0 / (self.num_symbols - 1)) - 1.0",
+        '(2.0 / (self.num_symbols - 1)) - float(self.compute_dtype == "float32")',
+        "in half precision pixels are not centred",
     ),
 )
 

@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train_small(notes):
     """A model small enough to learn something in half a minute."""
-    from ar_zoo import data, drawing
+    from ar_zoo import drawing
     from ar_zoo.training import Recipe, train
 
     recipe = Recipe(
@@ -109,56 +109,63 @@ def train_small(notes):
     took = time.perf_counter() - clock
     falling = np.genfromtxt(folder / "log.csv", delimiter=",", names=True)["val_bits_per_dim"]
     notes.say(
-        f"{model.count_params():,} weights, {EPOCHS} passes, {took:.0f} s: bits per dimension on 200 digits that it has "
-        f"not seen: {', '.join(f'{value:.3f}' for value in np.atleast_1d(falling))}."
+        f"{model.count_params():,} weights, {EPOCHS} passes, {took:.0f} s. Bits per dimension on 200 unseen digits: "
+        f"{', '.join(f'{value:.3f}' for value in falling)}."
     )
     x = model.sample(COLUMNS, seed=0, context=np.arange(COLUMNS))
-    data.write_png(notes.out / "digits_small_model.png", data.image_grid(drawing.pixels(model, x), COLUMNS))
-    notes.wrote("digits_small_model.png", f"0 to 9 as the small model draws them after {took:.0f} s of training")
+    drawing.write_drawn(model, x, notes.out / "digits_small_model.png", columns=COLUMNS)
+    notes.wrote("digits_small_model.png", f"what it draws for 0 to 9 after {took:.0f} s: strokes, not yet digits")
 
 
 def draw_digits(notes):
     """The pretrained digits: free, by class, and completed from their top halves."""
     import ar_zoo
-    from ar_zoo import data, drawing
+    from ar_zoo import drawing
 
     notes.title(f"Digits from the pretrained {DIGITS}")
-    model = ar_zoo.load(DIGITS)
-    count, grid = COLUMNS * ROWS, lambda x: data.image_grid(drawing.pixels(model, x), COLUMNS)
-    clock = time.perf_counter()
-    free = model.sample(count, seed=0)
-    first = time.perf_counter() - clock
-    data.write_png(notes.out / "digits_free.png", grid(free))
-    notes.wrote("digits_free.png", "drawn pixel by pixel, no class given")
+    model, count = ar_zoo.load(DIGITS), COLUMNS * ROWS
 
-    clock = time.perf_counter()
-    by_class = model.sample(count, seed=1, context=np.arange(count) % COLUMNS)
-    again = time.perf_counter() - clock
-    data.write_png(notes.out / "digits_by_class.png", grid(by_class))
-    notes.wrote("digits_by_class.png", "one class a column, 0 to 9")
+    def draw(name, columns, caption, arrange=lambda x: x, **arguments):
+        clock = time.perf_counter()
+        x = model.sample(count, **arguments)
+        took = time.perf_counter() - clock
+        drawing.write_drawn(model, arrange(x), notes.out / name, columns=columns)
+        notes.wrote(name, caption)
+        return x, took
 
-    shipped = data.read("shipped:digits", "valid")
-    chosen = np.array([np.flatnonzero(shipped.labels == label)[0] for label in range(COLUMNS)])
-    originals = model.head.encode(shipped.values[chosen])
-    height = model.event_shape[0]
-    known = np.arange(height)[:, None] < height // 2
-    completed = model.sample(
-        count,
+    _, first = draw("digits_free.png", COLUMNS, "drawn pixel by pixel, no class given", seed=0)
+    labels = np.arange(count) % COLUMNS
+    by_class, again = draw("digits_by_class.png", COLUMNS, "one class a column, 0 to 9", seed=1, context=labels)
+    originals, kept = halves(model)
+    draw(
+        "digits_completed.png",
+        2 + ROWS,
+        f"left a real digit, then the half of it that is kept, then {ROWS} completions",
+        lambda x: np.concatenate(
+            [
+                np.stack([original, np.where(kept, original, 127), *drawn])
+                for original, drawn in zip(originals, x.reshape(COLUMNS, ROWS, *model.event_shape), strict=True)
+            ]
+        ),
         seed=2,
         given=np.repeat(originals, ROWS, axis=0),
-        mask=np.broadcast_to(known[..., None], model.grid_shape),
+        mask=np.broadcast_to(kept, model.grid_shape),
     )
-    sheet = [originals[:, None], np.where(known[..., None], originals, 127)[:, None]]
-    sheet = np.concatenate([*sheet, completed.reshape(COLUMNS, ROWS, *model.event_shape)], axis=1)
-    sheet = data.image_grid(drawing.pixels(model, sheet.reshape(-1, *model.event_shape)), 2 + ROWS)
-    data.write_png(notes.out / "digits_completed.png", sheet)
-    caption = f"left a real digit, then the half that is kept, then {ROWS} completions of it"
-    notes.wrote("digits_completed.png", caption)
     notes.say(
         f"{count} digits took {first:.1f} s the first time, with compilation, and {again:.1f} s the next "
         f"({count / again:.0f} digits/s, {count / again * model.num_sites:,.0f} pixels/s)."
     )
     return model, by_class
+
+
+def halves(model):
+    """A shipped digit of each class, as symbols, and which of their rows are kept, [H, 1, 1]."""
+    from ar_zoo import data
+
+    shipped = data.read("shipped:digits", "valid")
+    chosen = [np.flatnonzero(shipped.labels == label)[0] for label in range(COLUMNS)]
+    height = model.event_shape[0]
+    return model.head.encode(shipped.values[chosen]), (np.arange(height) < height // 2)[:, None, None]
 
 
 def draw_speech(notes):
@@ -199,7 +206,7 @@ def draw_page(notes):
 def export_and_compare(notes, model, expected):
     """TFLite, driven by NumPy alone, draws what TensorFlow drew: the noise depends on seed, row and site alone."""
     import ar_zoo
-    from ar_zoo import data, drawing
+    from ar_zoo import drawing
 
     notes.title("The same digits in TFLite")
     clock = time.perf_counter()
@@ -214,7 +221,7 @@ def export_and_compare(notes, model, expected):
     expected = expected[:COLUMNS]
     same = int(np.sum(np.all(drawn == expected, axis=(1, 2, 3))))
     apart = np.abs(runtime.params(expected, np.arange(COLUMNS)) - _params(model, expected)).max()
-    data.write_png(notes.out / "digits_tflite.png", data.image_grid(drawing.pixels(model, drawn), COLUMNS))
+    drawing.write_drawn(model, drawn, notes.out / "digits_tflite.png", columns=COLUMNS)
     notes.wrote("digits_tflite.png", "drawn by the TFLite file on one thread: the first row of digits_by_class.png")
     notes.ok = same == COLUMNS
     notes.say(

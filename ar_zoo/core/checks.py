@@ -8,6 +8,10 @@ import tensorflow as tf
 
 def symbols(model, x, name="x"):
     """`x` as an int32 tensor of symbols, [B, *event_shape]."""
+    return tf.cast(_checked_symbols(model, x, name), tf.int32)
+
+
+def _checked_symbols(model, x, name="x"):
     dtype = np.dtype(x.dtype.as_numpy_dtype if isinstance(x, tf.Tensor) else np.asarray(x).dtype)
     if dtype.kind not in "iu":
         raise ValueError(
@@ -23,7 +27,7 @@ def symbols(model, x, name="x"):
         values = np.asarray(x)
         if values.size and (values.min() < 0 or values.max() >= top):
             raise ValueError(f"`{name}` must hold symbols in 0..{top - 1}; got {values.min()}..{values.max()}.")
-    return tf.cast(x, tf.int32)
+    return x
 
 
 def mask(model, x, value):
@@ -58,16 +62,32 @@ def context(model, value) -> dict:
     unknown = sorted(set(value) - set(spec))
     if unknown:
         raise ValueError(f"`context` holds {unknown}; this {type(model).__name__} knows {sorted(spec) or 'none'}.")
+    value = {name: item for name, item in value.items() if item is not None}
     for name, item in value.items():
         classes = spec[name].num_classes
         if classes is not None and not _symbolic(item):
             labels = np.asarray(item)
-            if labels.dtype.kind not in "iu" or (labels.size and (labels.min() < 0 or labels.max() > classes)):
+            whole = labels.dtype.kind in "iu"
+            if not whole or (labels.size and (labels.min() < 0 or labels.max() > classes)):
                 raise ValueError(
                     f"`context[{name!r}]` must hold integers in 0..{classes - 1} ({classes} for unknown); got "
-                    f"{labels.dtype} {labels.min()}..{labels.max()}."
+                    + (f"{labels.min()}..{labels.max()}." if whole else f"dtype {labels.dtype}.")
                 )
-    return {name: item for name, item in value.items() if item is not None}
+    return value
+
+
+def rows_of_context(name, spec, value, batch_size):
+    """A context's tensor with a row for each event: one value serves all."""
+    shape = tuple(value.shape)
+    if len(shape) == len(spec.shape):
+        return tf.broadcast_to(value, (batch_size, *shape))
+    known = isinstance(batch_size, int) and shape[0] is not None
+    if len(shape) != len(spec.shape) + 1 or (known and shape[0] != batch_size):
+        raise ValueError(
+            f"`context[{name!r}]` must have shape [{_text(spec.shape)}], or [{_text(('batch', *spec.shape))}] with a row "
+            f"for each of {batch_size if known else 'the'} events; got {list(shape)}."
+        )
+    return value
 
 
 def num_sites(model, value) -> int:
@@ -91,6 +111,35 @@ def temperature(value) -> float:
     return float(value)
 
 
+def training_data(model, x, y=None, sample_weight=None):
+    """What `fit`, `evaluate` and `predict` are given, checked as far as it is there, with the weights beside `x`.
+
+    (Keras drops the weights where there is no `y`.) Data sets and generators are checked batch by batch, in `batch`.
+    """
+    if y is not None:
+        raise ValueError(_NO_TARGETS)
+    if isinstance(x, (tuple, list)):
+        raise ValueError(
+            "`x` must be an array, a dict with the keys x, context, mask, sample_weight, or a data set; got a "
+            f"{type(x).__name__}. Make it one array: `np.asarray(x)`."
+        )
+    if not isinstance(x, (dict, np.ndarray, tf.Tensor)):
+        return x
+    data = dict(x) if isinstance(x, dict) else {"x": x}
+    if sample_weight is not None:
+        data["sample_weight"] = sample_weight
+    _keys(data)
+    values = _checked_symbols(model, data["x"])
+    mask(model, values, data.get("mask"))
+    rows = [(f"context[{name!r}]", value, spec.shape) for name, value, spec in _named(model, data.get("context"))]
+    for name, value, shape in (*rows, ("sample_weight", data.get("sample_weight"), ())):
+        if value is not None and np.shape(value) != (len(values), *shape):
+            raise ValueError(
+                f"`{name}` must have shape {[len(values), *shape]}, a row for each event; got {list(np.shape(value))}."
+            )
+    return {name: value for name, value in data.items() if value is not None}
+
+
 def batch(model, data) -> dict:
     """What `fit` hands over: an array, or a dict of x, context, mask and sample_weight, or a tuple of it and weights."""
     sample_weight = None
@@ -98,22 +147,31 @@ def batch(model, data) -> dict:
         extra = data[1:]
         data = data[0]
         if extra and extra[0] is not None:
-            raise ValueError(
-                "`y` must be None: a density model learns `x` itself. Pass labels as "
-                "`fit({'x': x, 'context': {'label': y}})`."
-            )
+            raise ValueError(_NO_TARGETS)
         sample_weight = extra[1] if len(extra) > 1 else None
     if not isinstance(data, dict):
         data = {"x": data}
-    unknown = sorted(set(data) - {"x", "context", "mask", "sample_weight"})
-    if unknown or "x" not in data:
-        raise ValueError(
-            f"A batch must have the keys x, context, mask, sample_weight (x at least); got {sorted(data)}."
-        )
+    _keys(data)
     inputs = {"context": None, "mask": None, "sample_weight": sample_weight} | data
     inputs["x"] = symbols(model, inputs["x"])
     inputs["mask"] = mask(model, inputs["x"], inputs["mask"])
     return inputs
+
+
+_NO_TARGETS = (
+    "`y` must be None: a density model learns `x` itself. Pass labels as `fit({'x': x, 'context': {'label': y}})`."
+)
+
+
+def _keys(data):
+    if not {"x"} <= set(data) <= {"x", "context", "mask", "sample_weight"}:
+        raise ValueError(
+            f"A batch must have the keys x, context, mask, sample_weight (x at least); got {sorted(data)}."
+        )
+
+
+def _named(model, value):
+    return [(name, item, model.context_spec[name]) for name, item in context(model, value).items()]
 
 
 def _length(model, length, name):

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ar_zoo.core import arguments, checks
 from ar_zoo.core import cache as caches
-from ar_zoo.core import checks
 from ar_zoo.core.known import first_unknown, known_sites
 from ar_zoo.core.noise import uniform_noise
 
@@ -20,10 +20,8 @@ def generate(
     model, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress
 ) -> np.ndarray:
     """See `AutoregressiveModel.sample`."""
-    if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
-        raise ValueError(f"`num_samples` must be an integer of at least 1; got {num_samples!r}.")
-    if batch_size is not None and (not isinstance(batch_size, (int, np.integer)) or batch_size < 1):
-        raise ValueError(f"`batch_size` must be an integer of at least 1, or None; got {batch_size!r}.")
+    arguments.whole(num_samples=num_samples)
+    arguments.whole_or_none(batch_size=batch_size)
     temperature = checks.temperature(temperature)
     sites = checks.num_sites(model, num_sites)
     head = model.head

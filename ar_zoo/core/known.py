@@ -27,7 +27,7 @@ def known_sites(num_samples, sites, event_shape, site_shape, num_symbols, prefix
         array([[7, 8, 0, 0],
                [7, 8, 0, 0]], dtype=int32)
     """
-    values = np.zeros((num_samples, sites, *site_shape), np.int32)
+    values = np.zeros((num_samples, sites, *site_shape), np.int64)
     known = np.zeros((num_samples, sites), bool)
     if (given is None) != (mask is None):
         raise ValueError("`given` and `mask` go together: the symbols, and which of them are known.")
@@ -56,7 +56,7 @@ def known_sites(num_samples, sites, event_shape, site_shape, num_symbols, prefix
     if inside.size and (inside.min() < 0 or inside.max() >= num_symbols):
         name = "prefix" if prefix is not None else "given"
         raise ValueError(f"`{name}` must hold symbols in 0..{num_symbols - 1}; got {inside.min()}..{inside.max()}.")
-    return np.where(known.reshape(known.shape + (1,) * len(site_shape)), values, 0), known
+    return np.where(known.reshape(known.shape + (1,) * len(site_shape)), values, 0).astype(np.int32), known
 
 
 def first_unknown(known) -> int:
@@ -72,17 +72,15 @@ def _integers(value, name):
 
 
 def _split_prefix(prefix, num_samples, event_shape, site_shape):
-    """(rows, sites a row) of a prefix, from its rank: an event's rank, or one more with a row for each sample."""
-    rank, site = len(event_shape), int(np.prod(site_shape, dtype=int))
-    for rows_given, item_rank in ((False, {1, rank}), (True, {2, rank + 1})):
-        if prefix.ndim in item_rank and (not rows_given or prefix.shape[0] == num_samples):
-            rows = num_samples if rows_given else 1
-            tail = prefix.shape[int(rows_given) + 1 :]
-            if prefix.ndim - int(rows_given) == rank and tail != tuple(event_shape[1:]):
-                continue
-            if prefix.size % (rows * site) == 0:
-                return rows, prefix.size // (rows * site)
+    """(rows, sites a row) of a prefix: whole rows of an event, or sites, for all samples or for each; read in that order."""
+    for tail in (tuple(event_shape[1:]), tuple(site_shape)):
+        sites = int(np.prod(tail[: len(tail) - len(site_shape)], dtype=int))
+        if prefix.ndim == len(tail) + 1 and prefix.shape[1:] == tail:
+            return 1, prefix.shape[0] * sites
+        if prefix.ndim == len(tail) + 2 and prefix.shape[2:] == tail and prefix.shape[0] == num_samples:
+            return num_samples, prefix.shape[1] * sites
+    each = ", ".join(["sites", *map(str, site_shape)])
     raise ValueError(
-        f"`prefix` must be [sites] or [{num_samples}, sites] (or whole rows of an event of shape "
+        f"`prefix` must be [{each}] or [{num_samples}, {each}] (or whole rows of an event of shape "
         f"{list(event_shape)}); got shape {list(prefix.shape)}."
     )

@@ -143,7 +143,8 @@ class AutoregressiveModel(Configurable, keras.Model):
         full = {}
         for name, spec in self.context_spec.items():
             if name in given:
-                full[name] = ops.convert_to_tensor(given[name], dtype=spec.dtype)
+                value = ops.convert_to_tensor(given[name], dtype=spec.dtype)
+                full[name] = checks.rows_of_context(name, spec, value, batch_size)
             else:
                 full[name] = ops.full((batch_size, *spec.shape), spec.null, dtype=spec.dtype)
         return full
@@ -196,8 +197,8 @@ class AutoregressiveModel(Configurable, keras.Model):
             num_samples: how many.
             seed: an integer of at least 0.
             context: one value for all, or one for each sample.
-            prefix: the first sites, in order: `[P]` for all samples or `[num_samples, P]` (images: rows of pixels
-                may be given as `[rows, W, C]` or `[num_samples, rows, W, C]`).
+            prefix: the first sites, in order: `[P, *site_shape]` for all samples or `[num_samples, P, *site_shape]`
+                (images: rows of pixels may be given as `[rows, W, C]` or `[num_samples, rows, W, C]`).
             given, mask: an event (or one for each sample), and which of its sites are known: those are kept and the
                 others drawn in order. A known site informs the sites after it, not those before.
             temperature: divides the logits; 0 takes the most likely symbol at each site.
@@ -231,6 +232,21 @@ class AutoregressiveModel(Configurable, keras.Model):
         return save(self, folder, **manifest)
 
     # Training.
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
+        """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them."""
+        if isinstance(validation_data, tuple):
+            validation_data = checks.training_data(self, *validation_data)
+        data = checks.training_data(self, x, y, sample_weight)
+        return super().fit(data, None, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """As `fit`: the loss (nats per dimension) and the metrics."""
+        return super().evaluate(checks.training_data(self, x, y, sample_weight), None, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `fit`: the parameters, `[N, *grid, params_size]`."""
+        return super().predict(checks.training_data(self, x), *args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True, mask=None):
         """Mean negative log-likelihood in nats per dimension, plus the layers' own losses."""

@@ -73,7 +73,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             self._scheme.build((None, None, self._size))
 
     def _project(self, x, positions):
-        length = x.shape[1]
+        length = ops.shape(x)[1]
         heads = lambda y, n: ops.reshape(y, (-1, length, n, self._size))  # noqa: E731
         query = self._scheme(heads(self._query(x), self.num_heads), positions)
         key = self._scheme(heads(self._key(x), self._kv_heads), positions)
@@ -89,10 +89,12 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         scores = ops.einsum("btkgd,bksd->bkgts", query * self._size**-0.5, key)
         scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
         scores = ops.where(allowed[:, None, None], scores, -1e9)
-        weights = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
+        # Keras warns of a softmax over a single entry, which the first of a sequence is.
+        weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+        weights = ops.cast(weights, self.compute_dtype)
         weights = self._dropout(weights, training=training)
         mixed = ops.einsum("bkgts,bksd->btkgd", weights, value)
-        return self._out(ops.reshape(mixed, (-1, query.shape[1], self.num_heads * self._size)))
+        return self._out(ops.reshape(mixed, (-1, ops.shape(query)[1], self.num_heads * self._size)))
 
     def _allowed(self, query_at, key_at):
         """Which keys a query sees, from positions [..., T] and [..., S]; -1 is an empty slot."""
@@ -101,7 +103,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         return allowed if self.window is None else ops.logical_and(allowed, query_at - key_at < self.window)
 
     def call(self, x, training=False):
-        at = ops.arange(x.shape[1])
+        at = ops.arange(ops.shape(x)[1])
         query, key, value = self._project(x, at)
         return self._attend(query, key, value, self._allowed(at, at)[None], training)
 

@@ -52,7 +52,7 @@ class DilatedCausalConv1D(Configurable, keras.layers.Layer):
         return y + ops.cast(self.bias, y.dtype) if self.use_bias else y
 
     def _valid(self, x):
-        length = x.shape[1] - self.lookback
+        length = ops.shape(x)[1] - self.lookback
         return self._mix([x[:, j * self.dilation : j * self.dilation + length] for j in range(self.kernel_size)])
 
     def call(self, x):

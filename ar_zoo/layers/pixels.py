@@ -64,7 +64,7 @@ class PixelFeatures(Configurable, keras.layers.Layer):
 
     def split_groups(self, y):
         """Outputs [..., size · groups], whose channels take the groups in turn → [..., groups, size]."""
-        y = ops.reshape(y, (*y.shape[:-1], y.shape[-1] // self.groups, self.groups))
+        y = ops.reshape(y, (-1, *y.shape[1:-1], y.shape[-1] // self.groups, self.groups))
         return ops.swapaxes(y, -1, -2)
 
     def chosen(self, params, index):

@@ -82,7 +82,7 @@ class GPT(AutoregressiveModel):
 
     def call(self, x, context=None, training=False):
         prev = ops.pad(x, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
-        x = self._drop(self._inputs(prev, ops.arange(x.shape[1])), training=training)
+        x = self._drop(self._inputs(prev, ops.arange(ops.shape(x)[1])), training=training)
         for block in self._blocks:
             x = block(x, training=training)
         return self._embed.logits(self._norm(x))

@@ -372,22 +372,29 @@ def _deterministic(cls):
 def precision(cls):
     """Law 10: bfloat16 and float16 stay within 1 % of float32's bits per dimension on a trained tiny model."""
     model = make(cls, dtype="float32", scale=0.2)
-    generator = np.random.default_rng(0)
-    x = events(model, 64)
-    smooth = np.minimum(_sites(model, x), np.roll(_sites(model, x), 1, axis=1))  # something that can be learnt
-    x = np.where(generator.random(smooth.shape) < 0.8, np.minimum(smooth, 1), smooth).reshape(x.shape).astype(np.int32)
+    x = _chains(model, 64)
     context = contexts(model, 64)
-    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
     data = {"x": x} | ({"context": context} if context else {})
-    before = -np.asarray(model.log_prob(x, context)).mean()
-    model.fit(tf.data.Dataset.from_tensors(data).repeat(60), verbose=0, shuffle=False)
+    model.fit(tf.data.Dataset.from_tensors(data).repeat(100), verbose=0, shuffle=False)
     expected = -np.asarray(model.log_prob(x, context)).mean()
-    assert expected < 0.95 * before, "the tiny model did not learn"
+    independent = np.log(model.head.num_symbols) * x[0].size
+    assert expected < 0.75 * independent, f"the tiny model did not learn its past: {expected:.1f} of {independent:.1f} nats"
     for dtype in ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16"):
         other = cls.from_config(model.get_config() | {"dtype": dtype})
         other.set_weights(model.get_weights())
         value = -np.asarray(other.log_prob(x, context)).mean()
         assert abs(value / expected - 1) < 0.01, f"{dtype}: {value:.5f} nats, float32 {expected:.5f}"
+
+
+def _chains(model, count) -> np.ndarray:
+    """Events whose coordinates mostly repeat the one before: what comes next can only be told from the past."""
+    generator = np.random.default_rng(0)
+    x = events(model, count)
+    flat = x.reshape(count, -1)
+    for i in range(1, flat.shape[1]):
+        flat[:, i] = np.where(generator.random(count) < 0.85, flat[:, i - 1], flat[:, i])
+    return flat.reshape(x.shape)
 
 
 LAWS = {

@@ -119,3 +119,11 @@ def test_refused(arguments, name):
 def test_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="`num_heads` = 3 must divide the input's 16 channels"):
         CausalSelfAttention(3)(np.zeros((1, 2, 16), "float32"))
+
+
+def test_a_single_entry():
+    """Without the warning that Keras has for it."""
+    layer, x = make(dict(num_heads=4, num_kv_heads=2))
+    np.testing.assert_allclose(np.asarray(layer(x[:, :1])), naive(layer, x)[:, :1], atol=1e-11)
+    y, _ = layer.step(x[:, :1], init_cache(layer.cache_spec(1), 3), 0, np.zeros(1, int), np.zeros(1, int))
+    np.testing.assert_allclose(np.asarray(y), naive(layer, x)[:, :1], atol=1e-11)
