@@ -15,6 +15,7 @@ RECIPE = Recipe(
     warmup_steps=200,
     weight_decay=0.05,
     average=0.998,
+    weights_dtype="float16",
     licence="Apache-2.0 (the King James Bible is in the public domain)",
 )
 

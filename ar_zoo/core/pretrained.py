@@ -10,6 +10,7 @@ Nothing in a folder is code, and nothing that is loaded runs any.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -26,13 +27,14 @@ FORMAT_VERSION = 2
 _FILES = ("config.json", "weights.safetensors")
 
 
-def save(model, folder, name: str | None = None, **facts) -> Path:
+def save(model, folder, name: str | None = None, weights_dtype: str | None = None, **facts) -> Path:
     """Writes a preset folder, whole or not at all.
 
     Args:
         model: any registered model.
         folder: where; an older folder of that name is replaced.
         name: of the preset, `family.preset`; the folder's name by default.
+        weights_dtype: how floats are stored, `"float16"` for half the size; by default as they are.
         **facts: go into the manifest: `metrics`, `data`, `licence`, `about`, …
 
     Returns:
@@ -44,11 +46,13 @@ def save(model, folder, name: str | None = None, **facts) -> Path:
     import keras
     import safetensors.numpy
 
+    if weights_dtype not in (None, "float16", "float32"):
+        raise ValueError(f"`weights_dtype` must be None, 'float16' or 'float32'; got {weights_dtype!r}.")
     folder = Path(folder)
     with atomic_folder(folder) as temporary:
         config = keras.saving.serialize_keras_object(model)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        arrays = {path: np.array(weight.value, order="C") for path, weight in named_weights(model).items()}
+        arrays = {path: _stored(weight, weights_dtype) for path, weight in named_weights(model).items()}
         (temporary / "weights.safetensors").write_bytes(safetensors.numpy.save(arrays))
         manifest = {
             "format_version": FORMAT_VERSION,
@@ -65,6 +69,11 @@ def save(model, folder, name: str | None = None, **facts) -> Path:
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
         (temporary / "README.md").write_text(_card(manifest))
     return folder
+
+
+def _stored(weight, dtype):
+    value = np.array(weight.value, order="C")
+    return value.astype(dtype) if dtype is not None and value.dtype.kind == "f" else value
 
 
 def load(name_or_folder_or_url, dtype=None, **overrides):
@@ -86,7 +95,7 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
 
     folder = _locate(str(name_or_folder_or_url))
     manifest = read_manifest(folder)
-    config = json.loads((folder / "config.json").read_text())
+    config = _read_config(folder / "config.json")
     families()
     config = _migrate(config, manifest)
     cls = keras.saving.get_registered_object(config.get("registered_name", ""))
@@ -117,25 +126,12 @@ def list_pretrained() -> list[str]:
 def read_manifest(folder) -> dict:
     """The manifest of a preset folder, after every file in it was checked against it."""
     folder = Path(folder)
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        version, files = manifest["format_version"], manifest["files"]
-        facts = {file: (fact["sha256"], fact["size"]) for file, fact in files.items()}
-    except FileNotFoundError:
-        raise ValueError(f"{folder} is no preset folder: it has no manifest.json.") from None
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{folder / 'manifest.json'} is damaged or not a preset's: {type(error).__name__} {error}."
-        ) from None
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{folder} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo."
-        )
+    path = _inside(folder / "manifest.json", folder)
+    if not path.is_file():
+        raise ValueError(f"{folder} is no preset folder: it has no manifest.json.")
+    manifest, facts = _parse(path.read_bytes(), path)
     for file, (sha256, size) in facts.items():
-        check_file_name(file, folder)
-        path = folder / file
-        if path.is_symlink() and path.resolve().parent != folder.resolve():
-            raise ValueError(f"{path} points outside its preset folder; it is not read.")
+        path = _inside(folder / file, folder)
         if not path.is_file():
             raise ValueError(f"{path} is missing: the preset folder is not complete. Fetch it again.")
         if path.stat().st_size != size:
@@ -146,15 +142,43 @@ def read_manifest(folder) -> dict:
             raise ValueError(
                 f"{path} does not match the sha256 in its manifest: it was changed or damaged. Fetch it again."
             )
-    missing = sorted(set(_FILES) - set(facts))
-    if missing:
-        raise ValueError(f"{folder / 'manifest.json'} does not list {', '.join(missing)}.")
     return manifest
 
 
-def check_file_name(file: str, folder) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", file):
-        raise ValueError(f"The manifest in {folder} names a file outside its folder: {file!r}. It is not read.")
+def _parse(data: bytes, where) -> tuple[dict, dict]:
+    """A manifest and the (sha256, size) of its files, from its bytes; `where` they are from is for errors."""
+    try:
+        manifest = json.loads(data)
+        version = int(manifest["format_version"])
+        facts = {str(file): (str(fact["sha256"]), int(fact["size"])) for file, fact in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{where} is damaged or not a preset's manifest: {type(error).__name__} {error}.") from None
+    if version > FORMAT_VERSION:
+        raise ValueError(f"{where} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo.")
+    for file in facts:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", file):
+            raise ValueError(f"{where} names a file outside its folder: {file!r}. It is not read.")
+    missing = sorted(set(_FILES) - set(facts))
+    if missing:
+        raise ValueError(f"{where} does not list {', '.join(missing)}.")
+    return manifest, facts
+
+
+def _inside(path, folder) -> Path:
+    """The path itself; a link must not lead out of the folder."""
+    if path.is_symlink() and path.resolve().parent != folder.resolve():
+        raise ValueError(f"{path} points outside its preset folder; it is not read.")
+    return path
+
+
+def _read_config(path) -> dict:
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or not a preset's: {error}.") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is damaged or not a preset's: it holds a {type(config).__name__}.")
+    return config
 
 
 def named_weights(layer, prefix: str = "") -> dict:
@@ -239,26 +263,27 @@ def _download(url: str) -> Path:
     import pooch
     import requests
 
+    def get(file, fetch):
+        try:
+            return fetch(urljoin(url, file))
+        except requests.RequestException as error:
+            raise ValueError(f"{urljoin(url, file)} cannot be reached: {error}.") from None
+
     url = url.rstrip("/") + "/"
-    answer = requests.get(urljoin(url, "manifest.json"), timeout=60)
+    answer = get("manifest.json", lambda address: requests.get(address, timeout=60))
     if answer.status_code != 200:
         raise ValueError(
             f"{url}manifest.json answered {answer.status_code}: there is no preset folder at that address."
         )
-    try:
-        files = answer.json()["files"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{url}manifest.json is not a preset's manifest.") from None
+    _, facts = _parse(answer.content, f"{url}manifest.json")
     cache = Path(os.environ.get("AR_ZOO_CACHE", pooch.os_cache("ar_zoo")))
     folder = cache / re.sub(r"[^\w.-]+", "_", url).strip("_")
     with atomic_folder(folder) as temporary:
         (temporary / "manifest.json").write_bytes(answer.content)
-        for file, fact in files.items():
-            check_file_name(file, url)
-            try:
-                pooch.retrieve(urljoin(url, file), f"sha256:{fact['sha256']}", file, temporary, progressbar=True)
-            except ValueError as error:
-                raise ValueError(f"{url}{file} does not match the sha256 in its manifest ({error}).") from None
+        for file, (sha256, _) in facts.items():
+            fetch = functools.partial(pooch.retrieve, known_hash=f"sha256:{sha256}", fname=file, path=temporary)
+            get(file, functools.partial(fetch, progressbar=True))
+        read_manifest(temporary)
     return folder
 
 

@@ -32,6 +32,7 @@ class Recipe:
         clip_norm: global norm that gradients are clipped to.
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
+        weights_dtype: how the best preset stores its weights, `"float16"` for half the size; `None` for as they are.
         shift: images are moved by up to this many pixels each way, at random.
         licence: of what is trained on the source.
     """
@@ -53,6 +54,7 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     average: float | None = 0.999
+    weights_dtype: str | None = None
     shift: int = 0
     licence: str = ""
 

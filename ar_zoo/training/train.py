@@ -79,7 +79,7 @@ def train(
         facts["data"] = {
             split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
         }
-        save(model, folder, **facts)
+        save(model, folder, weights_dtype=recipe.weights_dtype, **facts)
 
     augment = shift_images(recipe.shift) if recipe.shift else None
     model.fit(
