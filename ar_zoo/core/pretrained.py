@@ -110,7 +110,10 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
     unknown = sorted(set(overrides) - set(arguments))
     if unknown:
         raise ValueError(f"`load` was given {unknown}, which {cls.__name__} does not have. It has {sorted(arguments)}.")
-    model = cls.from_config(arguments | overrides)
+    try:
+        model = cls.from_config(arguments | overrides)
+    except TypeError as error:  # what Keras says of objects that it does not know
+        raise ValueError(f"{folder / 'config.json'} cannot be made into a {cls.__name__}: {error}") from None
     taken, fresh = restore_weights(model, folder / "weights.safetensors", partial=bool(overrides))
     if fresh:
         print(f"{manifest['name']}: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}.")

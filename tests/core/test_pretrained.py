@@ -215,6 +215,28 @@ def test_other_configurations(preset, config):
         ar_zoo.load(preset)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"class_name": "system", "module": "os", "config": "touch hacked", "registered_name": None},
+        {"class_name": "Hack", "module": "hack", "config": {}, "registered_name": "Hack"},
+        {"class_name": "__lambda__", "config": {"value": "x"}},
+    ],
+    ids=["function", "module", "lambda"],
+)
+def test_a_hostile_configuration_runs_nothing(preset, head, monkeypatch):
+    (preset.parent / "hack.py").write_text("open('hacked', 'w').close()\nclass Hack: pass\n")
+    monkeypatch.chdir(preset.parent)
+    monkeypatch.syspath_prepend(preset.parent)
+    config = json.loads((preset / "config.json").read_text())
+    config["config"]["head"] = head
+    (preset / "config.json").write_text(json.dumps(config))
+    declare(preset, "config.json")
+    with pytest.raises(ValueError, match=r"config\.json cannot be made into a GatedPixelCNN|Python lambda"):
+        ar_zoo.load(preset)
+    assert not (preset.parent / "hacked").exists()
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "sub/../../outside", "..", "a\\b", ""])
 def test_a_manifest_that_points_outside(preset, name):
     (preset.parent / "outside").write_text("secret")
