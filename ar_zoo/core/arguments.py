@@ -44,7 +44,9 @@ def image(image_shape, head) -> None:
     """(height, width, channels), with a head whose site is one channel or a whole pixel."""
     shape = tuple(image_shape) if isinstance(image_shape, (list, tuple)) else ()
     if len(shape) != 3 or not all(_is_whole(size) and size >= 1 for size in shape):
-        raise ValueError(f"`image_shape` must be (height, width, channels), integers of at least 1; got {image_shape!r}.")
+        raise ValueError(
+            f"`image_shape` must be (height, width, channels), integers of at least 1; got {image_shape!r}."
+        )
     if head.site_shape not in ((), shape[-1:]):
         raise ValueError(
             f"`head` draws sites of shape {list(head.site_shape)}, and the image has {shape[-1]} channel(s): "

@@ -144,6 +144,7 @@ def init_cache(spec, batch_size: int) -> dict:
 
 def taken(spec, cache, index):
     """The cache for the step of site `index` alone, whose delay lines show their taps: all reads, before any write."""
+
     def take(kind, value):
         return {"taps": ops.stack(kind.read(value, index), axis=1)} if isinstance(kind, DelayLine) else value
 
@@ -152,6 +153,7 @@ def taken(spec, cache, index):
 
 def put_back(spec, cache, new, index):
     """`cache` after the step that was given `taken(spec, cache, index)` and returned `new`."""
+
     def put(kind, old, value):
         return kind.push(old, value["push"], index) if isinstance(kind, DelayLine) else value
 

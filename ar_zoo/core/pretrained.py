@@ -157,7 +157,9 @@ def _parse(data: bytes, where) -> tuple[dict, dict]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{where} is damaged or not a preset's manifest: {type(error).__name__} {error}.") from None
     if version > FORMAT_VERSION:
-        raise ValueError(f"{where} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo.")
+        raise ValueError(
+            f"{where} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo."
+        )
     for file in facts:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", file):
             raise ValueError(f"{where} names a file outside its folder: {file!r}. It is not read.")

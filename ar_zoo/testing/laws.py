@@ -379,7 +379,9 @@ def precision(cls):
     model.fit(tf.data.Dataset.from_tensors(data).repeat(100), verbose=0, shuffle=False)
     expected = -np.asarray(model.log_prob(x, context)).mean()
     independent = np.log(model.head.num_symbols) * x[0].size
-    assert expected < 0.75 * independent, f"the tiny model did not learn its past: {expected:.1f} of {independent:.1f} nats"
+    assert expected < 0.75 * independent, (
+        f"the tiny model did not learn its past: {expected:.1f} of {independent:.1f} nats"
+    )
     for dtype in ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16"):
         other = cls.from_config(model.get_config() | {"dtype": dtype})
         other.set_weights(model.get_weights())

@@ -117,7 +117,10 @@ def test_overrides_take_what_fits(original, capsys):
     for path in taken:
         np.testing.assert_array_equal(np.asarray(named[path]), np.asarray(stored[path]))
     report = capsys.readouterr().out
-    assert f"gated_pixel_cnn.test: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}." in report
+    assert (
+        f"gated_pixel_cnn.test: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}."
+        in report
+    )
     assert model.label_dropout == 0.5
 
 
@@ -127,7 +130,9 @@ def test_overrides_that_change_no_shape_say_nothing(original, capsys):
 
 
 def test_unknown_override(original):
-    with pytest.raises(ValueError, match=r"`load` was given \['filters'\], which GatedPixelCNN does not have.*num_layers"):
+    with pytest.raises(
+        ValueError, match=r"`load` was given \['filters'\], which GatedPixelCNN does not have.*num_layers"
+    ):
         ar_zoo.load(original, filters=3)
 
 
@@ -146,12 +151,21 @@ DAMAGE = {
     "no folder": (lambda folder: shutil.rmtree(folder), "is not known"),
     "no manifest": (lambda folder: (folder / "manifest.json").unlink(), "is no preset folder: it has no manifest.json"),
     "empty manifest": (lambda folder: (folder / "manifest.json").write_text(""), "manifest.json is damaged or not a"),
-    "other manifest": (lambda folder: (folder / "manifest.json").write_text("[1]"), "manifest.json is damaged or not a"),
-    "binary manifest": (lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe\x00"), "manifest.json is damaged"),
+    "other manifest": (
+        lambda folder: (folder / "manifest.json").write_text("[1]"),
+        "manifest.json is damaged or not a",
+    ),
+    "binary manifest": (
+        lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe\x00"),
+        "manifest.json is damaged",
+    ),
     "no files": (lambda folder: rewrite(folder, files=None), "manifest.json is damaged or not a"),
     "nothing listed": (lambda folder: rewrite(folder, files={}), "does not list config.json, weights.safetensors"),
     "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors is missing"),
-    "newer": (lambda folder: rewrite(folder, format_version=99), "has format version 99; .*reads up to 2. Upgrade ar_zoo"),
+    "newer": (
+        lambda folder: rewrite(folder, format_version=99),
+        "has format version 99; .*reads up to 2. Upgrade ar_zoo",
+    ),
     "odd version": (lambda folder: rewrite(folder, format_version="two"), "manifest.json is damaged or not a"),
 }
 
@@ -167,7 +181,9 @@ def test_damaged_folders(preset, kind):
 def test_weights_cut_short(preset):
     weights = preset / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"weights\.safetensors has \d+ bytes, its manifest says \d+: it was cut short"):
+    with pytest.raises(
+        ValueError, match=r"weights\.safetensors has \d+ bytes, its manifest says \d+: it was cut short"
+    ):
         ar_zoo.load(preset)
 
 
@@ -325,7 +341,10 @@ def test_download(preset, cache, slash):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "weights.safetensors").write_bytes(b"x" * 90), "weights.safetensors. does not match the known hash"),
+        (
+            lambda f: (f / "weights.safetensors").write_bytes(b"x" * 90),
+            "weights.safetensors. does not match the known hash",
+        ),
         (lambda f: (f / "weights.safetensors").unlink(), "weights.safetensors cannot be reached: 404"),
         (lambda f: (f / "manifest.json").unlink(), "manifest.json answered 404: there is no preset folder"),
         (lambda f: (f / "manifest.json").write_text("<html>"), "manifest.json is damaged or not a preset's manifest"),

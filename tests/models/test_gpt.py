@@ -41,7 +41,10 @@ def weights_of(stored, num_layers):
         taken |= {ours + name: stored[theirs + other] for name, other in _NAMES.items()}
         for kind, other in (("kernel", "weight"), ("bias", "bias")):
             parts = np.split(stored[f"{theirs}attn.c_attn.{other}"], 3, axis=-1)
-            taken |= {f"{ours}attention/{name}/{kind}": part for name, part in zip(("query", "key", "value"), parts, strict=True)}
+            taken |= {
+                f"{ours}attention/{name}/{kind}": part
+                for name, part in zip(("query", "key", "value"), parts, strict=True)
+            }
     return taken
 
 

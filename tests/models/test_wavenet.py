@@ -12,7 +12,9 @@ from ar_zoo.testing import laws
 
 
 def make(**arguments):
-    return WaveNet(**(dict(head=MuLawCategorical(5), num_stacks=1, layers_per_stack=2, units=4, gate_units=4) | arguments))
+    return WaveNet(
+        **(dict(head=MuLawCategorical(5), num_stacks=1, layers_per_stack=2, units=4, gate_units=4) | arguments)
+    )
 
 
 @pytest.mark.parametrize(

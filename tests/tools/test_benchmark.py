@@ -67,7 +67,12 @@ def test_bars_in_the_table():
     hub = dataclasses.replace(benchmark.CASES[-1], label="C", bar=10)
     row = lambda case, cached, naive, **more: benchmark.Row(case, 100, cached, naive, 20, 0, **more)  # noqa: E731
     lines = benchmark.table(
-        [row(case, 1.0, 151.0), row(slower, 1.31, 200.0), row(hub, 1.0, 9.0, hub=1.6), row(hub, 1.0, 11.0, note="left out: why")]
+        [
+            row(case, 1.0, 151.0),
+            row(slower, 1.31, 200.0),
+            row(hub, 1.0, 9.0, hub=1.6),
+            row(hub, 1.0, 11.0, note="left out: why"),
+        ]
     ).splitlines()[2:]
     assert [" | ".join(line.split(" | ")[6:9]) for line in lines] == [
         "naive | 151.0× | at least 150: met",
