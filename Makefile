@@ -1,8 +1,8 @@
 # Everything happens in .venv, which is made when it is missing and filled again when setup.cfg or
 # pyproject.toml changes. Paths are relative, so the folder's own name may hold spaces.
 
-# The newest of what TensorFlow 2.21 runs on; say PYTHON=… for another.
-PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+# Of what TensorFlow 2.21 runs on, what CI tests first; say PYTHON=… for another.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c $(SUITABLE) >/dev/null 2>&1 && { echo $$python; break; }; done)
 SUITABLE := 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
 

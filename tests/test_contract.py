@@ -19,6 +19,6 @@ def _cases():
                 yield pytest.param(law, cls, id=f"{number}-{law.__name__}-{family}", marks=marks)
 
 
-@pytest.mark.parametrize("law, cls", list(_cases()))
+@pytest.mark.parametrize(("law", "cls"), list(_cases()))
 def test_law(law, cls):
     law(cls)

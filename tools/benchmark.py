@@ -109,7 +109,7 @@ def measure(case: Case, timed_sites: int = 20, repeats: int = 3) -> Row:
     rows = x.reshape(case.batch, -1, *model.head.site_shape)
     sites, drawn, naive = rows.shape[1], *_naive(model, rows, timed_sites, repeats)
     chosen = _chosen_sites(model, rows.shape[1], timed_sites)
-    differ = int(np.sum(np.any((drawn != rows[:, chosen]).reshape(drawn.shape[:2] + (-1,)), axis=-1)))
+    differ = int(np.sum(np.any((drawn != rows[:, chosen]).reshape((*drawn.shape[:2], -1)), axis=-1)))
     return Row(case, sites, cached, naive / len(chosen) * sites, drawn.shape[0] * drawn.shape[1], differ)
 
 

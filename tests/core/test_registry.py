@@ -24,7 +24,7 @@ def clean_registry(monkeypatch):
 
 def family(name="HalfWidthNet", presets=("tiny",), module="somewhere.else"):
     """A family as a user's module would define it."""
-    body = {"PRESETS": {preset: GPT.PRESETS["tiny"] for preset in presets}, "__module__": module, "__qualname__": name}
+    body = {"PRESETS": dict.fromkeys(presets, GPT.PRESETS["tiny"]), "__module__": module, "__qualname__": name}
     return type(name, (GPT,), body)
 
 

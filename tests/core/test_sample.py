@@ -7,7 +7,6 @@ import pytest
 
 from tests.core.models import colour, image, sound, text
 
-
 # Each shape is compiled once: three samples everywhere, and one length.
 LENGTH = {text: 12, sound: 8, image: None, colour: None}
 
