@@ -56,7 +56,7 @@ def test_unknown_names(name, nearest):
 def test_a_name_like_nothing_else():
     with pytest.raises(ValueError, match=r"`name` 'zzz' is not known\. `ar_zoo.list_models\(\)` shows all"):
         ar_zoo.create("zzz")
-    with pytest.raises(ValueError, match="`name` must be a string like 'gpt.tiny'; got int"):
+    with pytest.raises(ValueError, match=r"`name` must be a string like 'gpt.tiny'; got int"):
         ar_zoo.create(7)
 
 
