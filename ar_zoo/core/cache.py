@@ -32,8 +32,14 @@ class KeyValue:
     def init(self, batch_size: int):
         return ops.full((batch_size, *self.shape), self.fill, dtype=self.dtype)
 
+    def read(self, value):
+        """All entries; those from the next `index` on hold nothing yet."""
+        return value["held"] if isinstance(value, dict) else value
+
     def write(self, value, new, index):
         """Puts `new` (several entries along the axis) at `index …`. The caller has checked that it fits."""
+        if isinstance(value, dict):
+            return {"new": new}
         start = [0] * len(value.shape)
         start[self.axis + 1] = index
         return ops.slice_update(value, start, ops.cast(new, value.dtype))
@@ -143,10 +149,15 @@ def init_cache(spec, batch_size: int) -> dict:
 
 
 def taken(spec, cache, index):
-    """The cache for the step of site `index` alone, whose delay lines show their taps: all reads, before any write."""
+    """The cache for the step of site `index` alone, in a form in which the step only reads: what it would write, it returns.
+
+    `put_back` then writes after all reads. XLA can only then update in place; else it copies the tensors whole.
+    """
 
     def take(kind, value):
-        return {"taps": ops.stack(kind.read(value, index), axis=1)} if isinstance(kind, DelayLine) else value
+        if isinstance(kind, DelayLine):
+            return {"taps": ops.stack(kind.read(value, index), axis=1)}
+        return {"held": value} if isinstance(kind, KeyValue) else value
 
     return map_spec(take, spec, cache)
 
@@ -155,7 +166,9 @@ def put_back(spec, cache, new, index):
     """`cache` after the step that was given `taken(spec, cache, index)` and returned `new`."""
 
     def put(kind, old, value):
-        return kind.push(old, value["push"], index) if isinstance(kind, DelayLine) else value
+        if isinstance(kind, DelayLine):
+            return kind.push(old, value["push"], index)
+        return kind.write(old, value["new"], index) if isinstance(kind, KeyValue) else value
 
     return map_spec(put, spec, cache, new)
 

@@ -75,12 +75,13 @@ def run(model, noise, values, known, context, temperature, start):
     """One batch, from its noise. `start` is the first site that some row does not know."""
     compiled = _compiled(model)
     batch, sites = known.shape
-    cache = model.init_cache(batch, sites)
     values = tf.constant(values, tf.int32)
-    index = 0
+    index, cache = 0, None
     if model.block_sizes is None:
         # A known beginning is read in chunks; its last site stays for the loop, which needs it as `prev`.
         before = tf.concat([tf.fill((batch, 1, *model.head.site_shape), -1), values[:, :-1]], axis=1)
+        if start > 1:
+            cache = model.init_cache(batch, sites)
         while index < start - 1:
             size = next(chunk for chunk in _CHUNKS if chunk <= start - 1 - index or chunk == 1)
             cache = compiled["read"](before[:, index : index + size], cache, tf.constant(index), context)
@@ -109,10 +110,11 @@ def _compiled(model) -> dict:
 
 
 def _loop(model, noise, values, known, context, temperature, cache, first, start):
-    """Draws sites `start …`; earlier ones are taken as known. Without blocks, `cache` has seen those before `first`."""
+    """Draws sites `start …`; earlier ones are known. Without blocks, `cache` has seen those before `first`; `None` is new."""
     head, rank = model.head, len(model.head.site_shape)
     batch, sites = known.shape
     spec = model.cache_spec(sites)
+    cache = model.init_cache(batch, sites) if cache is None else cache
 
     def site(index, prev, cache, x):
         params, new = model.step(prev, caches.taken(spec, cache, index), index, context)

@@ -101,8 +101,8 @@ def draw_index(logits, uniform):
 
 def most_likely(logits):
     """The index of the largest logit, the first of several: int32 `[...]`. (`ops.argmax` does not convert to TFLite.)"""
-    is_largest = ops.cast(logits >= ops.max(logits, axis=-1, keepdims=True), "int32")
-    return ops.sum(ops.cast(ops.equal(ops.cumsum(is_largest, axis=-1), 0), "int32"), axis=-1)
+    is_largest = logits >= ops.max(logits, axis=-1, keepdims=True)
+    return ops.min(ops.where(is_largest, ops.arange(logits.shape[-1]), logits.shape[-1]), axis=-1)
 
 
 def softplus(x):

@@ -84,17 +84,28 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             ops.transpose(heads(self._value(x), self._kv_heads), (0, 2, 1, 3)),
         )
 
-    def _attend(self, query, key, value, allowed, training):
-        """query [B, T, KV, G, D]; key, value [B, KV, S, D]; allowed [B or 1, T, S]."""
-        scores = ops.einsum("btkgd,bksd->bkgts", query * self._size**-0.5, key)
-        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
-        scores = ops.where(allowed[:, None, None], scores, -1e9)
+    def _attend(self, query, stretches, training):
+        """query [B, T, KV, G, D]; for each stretch of entries: key, value [B, KV, S, D], allowed [B or 1, T, S]."""
+        query = query * self._size**-0.5
+        scores = ops.concatenate([self._scores(query, key, allowed) for key, _, allowed in stretches], axis=-1)
         # Keras warns of a softmax over a single entry, which the first of a sequence is.
         weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         weights = ops.cast(weights, self.compute_dtype)
         weights = self._dropout(weights, training=training)
-        mixed = ops.einsum("bkgts,bksd->btkgd", weights, value)
+        mixed, start = 0.0, 0
+        for _, value, _ in stretches:
+            stop = None if value is stretches[-1][1] else start + value.shape[2]
+            mixed = mixed + ops.einsum("bkgts,bksd->btkgd", weights[..., start:stop], value)
+            start = stop
         return self._out(ops.reshape(mixed, (-1, ops.shape(query)[1], self.num_heads * self._size)))
+
+    def _scores(self, query, key, allowed):
+        if query.shape[1] == 1:  # matrix times vector, in this order: XLA then reads the keys as they lie in memory
+            scores = ops.einsum("bksd,btkgd->bkgts", key, query)
+        else:
+            scores = ops.einsum("btkgd,bksd->bkgts", query, key)
+        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
+        return ops.where(allowed[:, None, None], scores, -1e9)
 
     def _allowed(self, query_at, key_at):
         """Which keys a query sees, from positions [..., T] and [..., S]; -1 is an empty slot."""
@@ -105,7 +116,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
     def call(self, x, training=False):
         at = ops.arange(ops.shape(x)[1])
         query, key, value = self._project(x, at)
-        return self._attend(query, key, value, self._allowed(at, at)[None], training)
+        return self._attend(query, [(key, value, self._allowed(at, at)[None])], training)
 
     def cache_spec(self, max_entries: int) -> dict:
         """One tensor for the keys and one for the values, [B, heads, entries, size]."""
@@ -120,17 +131,26 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             cache: as `cache_spec` describes it.
             index: scalar, the slot of the first of them.
             query_at: [K] or [B, K], their positions.
-            key_at: [entries] or [B, entries], the positions that the slots hold, these K included; -1 is empty.
+            key_at: [entries] or [B, entries], the positions that the slots hold; -1 is empty. Slots from `index` on do
+                not count.
 
         Returns:
             ([B, K, units], the new cache).
         """
         query, key, value = self._project(x, ops.maximum(query_at, 0))
-        spec = self.cache_spec(cache["key"].shape[2])
+        kinds = self.cache_spec(key_at.shape[-1])
+        held_at = ops.where(ops.arange(key_at.shape[-1]) < index, key_at, -1)
+        held, new = (_batched(self._allowed(query_at, at)) for at in (held_at, query_at))
+        stretches = [
+            (kinds["key"].read(cache["key"]), kinds["value"].read(cache["value"]), held),
+            (key, value, new),
+        ]
         cache = {
-            "key": spec["key"].write(cache["key"], key, index),
-            "value": spec["value"].write(cache["value"], value, index),
+            "key": kinds["key"].write(cache["key"], key, index),
+            "value": kinds["value"].write(cache["value"], value, index),
         }
-        allowed = self._allowed(query_at, key_at)
-        allowed = allowed if len(allowed.shape) == 3 else allowed[None]
-        return self._attend(query, cache["key"], cache["value"], allowed, False), cache
+        return self._attend(query, stretches, False), cache
+
+
+def _batched(allowed):
+    return allowed if len(allowed.shape) == 3 else allowed[None]

@@ -102,8 +102,9 @@ class GPT(AutoregressiveModel):
     def step(self, prev, cache, index, context=None, positions=None):
         at = index + ops.arange(prev.shape[1]) if positions is None else positions
         filled = ops.broadcast_to(at, (prev.shape[0], prev.shape[1]))
-        key_at = KeyValue(()).write(cache["positions"], filled, index)
-        x, new = self._inputs(prev, ops.maximum(at, 0)), {"positions": key_at}
+        kind = KeyValue(())
+        x, new = self._inputs(prev, ops.maximum(at, 0)), {"positions": kind.write(cache["positions"], filled, index)}
+        key_at = kind.read(cache["positions"])
         for block in self._blocks:
             x, new[block.name] = block.step(x, cache[block.name], index, filled, key_at)
         return self._embed.logits(self._norm(x)), new

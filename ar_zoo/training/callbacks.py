@@ -66,10 +66,10 @@ class Checkpoint(keras.callbacks.Callback):
             raise ValueError(
                 f"The checkpoint {self.path} cannot be read ({error}). Delete it, or choose another --out, to start anew."
             ) from None
-        progress = values.pop("progress")
+        progress = values.pop("progress", None)
         variables = self._variables()
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if shapes != {name: value.shape for name, value in values.items()}:
+        if progress is None or shapes != {name: value.shape for name, value in values.items()}:
             raise ValueError(f"The checkpoint {self.path} is of another model or optimizer. Choose another --out.")
         for name, variable in variables.items():
             variable.assign(values[name])

@@ -6,7 +6,6 @@ import contextlib
 import math
 import sys
 
-from ar_zoo.core import checks
 from ar_zoo.data import Examples
 from ar_zoo.training.train import encode
 
@@ -39,9 +38,6 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
     if limit is not None:
         context = {name: values[:limit] for name, values in examples.context.items()}
         examples = Examples(examples.x[: limit * (window or 1)], context, window)
-    # Refused here, in one line, and not inside a compiled step.
-    checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
-    checks.context(model, examples.context)
     model.compile(jit_compile=False)
     with contextlib.redirect_stdout(sys.stderr):
         found = model.evaluate(examples.evaluation(batch_size), verbose=verbose, return_dict=True)

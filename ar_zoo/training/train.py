@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from ar_zoo.core import checks
 from ar_zoo.core.files import atomic_path
 from ar_zoo.core.pretrained import save
 from ar_zoo.core.registry import create, find
@@ -108,7 +109,11 @@ def encode(model, part, window=None, labels=False) -> Examples:
         if part.labels is None:
             raise ValueError(f"The recipe wants labels, and {part.source} has none.")
         context = {"label": part.labels}
-    return Examples(model.head.encode(part.values), context, window)
+    examples = Examples(model.head.encode(part.values), context, window)
+    # Refused here, in one line, and not inside a compiled step.
+    checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
+    checks.context(model, context)
+    return examples
 
 
 def _create(recipe, overrides, part):

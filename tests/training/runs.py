@@ -1,0 +1,54 @@
+"""A recipe that trains in seconds, and what its runs are made of."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from ar_zoo.training import Recipe
+
+TINY = Recipe(
+    name="tiny_text",
+    model="gpt.tiny",
+    source="nowhere",
+    shipped="shipped:text",
+    about="A test.",
+    overrides=dict(dropout=0.3),
+    batch_size=8,
+    epochs=3,
+    learning_rate=1e-2,
+    window=12,
+    warmup_steps=3,
+    weight_decay=0.1,
+    average=0.8,
+    licence="CC0-1.0",
+)
+
+
+def write_text(folder, letters=4000, seed=0):
+    """A text with something to learn in it: after each letter, mostly the next of the alphabet."""
+    generator = np.random.default_rng(seed)
+    steps = np.where(generator.random(letters) < 0.8, 1, generator.integers(0, 6, letters))
+    text = "".join("abcdef"[i] for i in np.cumsum(steps) % 6)
+    (folder / "x_train.txt").write_text(text[: -letters // 10])
+    (folder / "x_valid.txt").write_text(text[-letters // 10 :])
+    return str(folder / "x_train.txt")
+
+
+def log(folder) -> list[dict]:
+    with open(folder / "log.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def checkpoint(folder) -> dict:
+    return load_file(folder / "checkpoint.safetensors")
+
+
+def assert_same_run(one, other):
+    """All that the next step would depend on, to the last bit: weights, optimizer, running means, random states."""
+    first, second = checkpoint(one), checkpoint(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)

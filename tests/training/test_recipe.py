@@ -1,0 +1,121 @@
+"""Recipes: finding them, their command line, and that each one shipped runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+import ar_zoo
+from ar_zoo.core.registry import find
+from ar_zoo.training import Recipe, find_recipe, list_recipes, train
+from tests.training import runs
+
+# What makes a shipped recipe's model small.
+_SMALL = {
+    "gated_pixel_cnn": dict(num_layers=1, units=8, input_kernel_size=3),
+    "pixel_cnn": dict(num_blocks=1, units=4, output_units=8, input_kernel_size=3),
+    "gpt": dict(num_layers=1, units=16, num_heads=2, max_sites=32),
+    "wavenet": dict(num_stacks=1, layers_per_stack=2, units=8, gate_units=8, skip_units=8),
+}
+
+
+def test_shipped_recipes():
+    assert {"gated_pixel_cnn_mnist", "gpt_kjv", "wavenet_speech8k"} <= set(list_recipes())
+    for name in list_recipes():
+        recipe = find_recipe(name)
+        assert isinstance(recipe, Recipe)
+        assert recipe.name == name
+        _, arguments = find(recipe.model)
+        assert recipe.licence
+        assert set(recipe.overrides) <= set(arguments) | {"dropout"}
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("gpt_kvj", "gpt_kjv"), ("wavenet", "wavenet_speech8k")])
+def test_unknown_recipe(name, nearest):
+    with pytest.raises(
+        ValueError, match=rf"`recipe` '{name}' is not known\. Nearest: {nearest}.*There are: gated_pixel"
+    ):
+        find_recipe(name)
+
+
+def test_recipe_of_a_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from tests.training.runs import TINY\nRECIPE = TINY\n")
+    assert find_recipe(str(path)) == runs.TINY
+    with pytest.raises(ValueError, match=r"`recipe` '.*absent\.py' is not known"):
+        find_recipe(str(tmp_path / "absent.py"))
+
+
+@pytest.mark.parametrize("text", ["x = 1", "RECIPE = 3"])
+def test_a_file_without_a_recipe(tmp_path, text):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"mine\.py holds no RECIPE, which must be an ar_zoo\.training\.Recipe"):
+        find_recipe(str(path))
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as ended:
+        find_recipe("gated_pixel_cnn_mnist").main(["--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Handwritten digits in 256 levels" in shown
+    assert "Trains gated_pixel_cnn.mnist on mnist" in shown
+    assert "An interrupted run goes on when the same command is given again" in shown
+    assert "default runs/gated_pixel_cnn_mnist" in shown
+
+
+@pytest.mark.parametrize("arguments", [["--strategy", "many"], ["--jit", "maybe"], ["--epochs", "x"], ["--nonsense"]])
+def test_wrong_options(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        runs.TINY.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: ar-zoo train tiny_text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "/nowhere/x.npz"], "error: .*nowhere"),
+        (["--smoke", "--epochs", "0"], "error: `epochs` must be at least 1; got 0"),
+    ],
+)
+def test_errors_are_one_line(tmp_path, arguments, message, capsys):
+    assert runs.TINY.main([*arguments, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.match(message, error)
+    assert not (tmp_path / "run").exists()
+
+
+def assert_complete(folder, rows=1):
+    assert {path.name for path in folder.iterdir()} == {
+        "best",
+        "checkpoint.safetensors",
+        "log.csv",
+        "recipe.json",
+        "tensorboard",
+    }
+    log = runs.log(folder)
+    assert [int(row["epoch"]) for row in log] == list(range(rows))
+    assert all(np.isfinite([float(value) for value in row.values()]).all() for row in log)
+    assert {"loss", "bits_per_dim", "val_loss", "val_bits_per_dim"} <= set(log[0])
+    assert any(path.name.startswith("events.") for path in (folder / "tensorboard").rglob("*"))
+    return ar_zoo.load(folder / "best")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in list_recipes()])
+def test_smoke(name, tmp_path):
+    recipe = find_recipe(name)
+    family = recipe.model.split(".")[0]
+    small = dataclasses.replace(
+        recipe, overrides=recipe.overrides | _SMALL[family], batch_size=2, window=recipe.window and 32
+    )
+    train(small, smoke=True, out=tmp_path / "run", jit_compile=False, verbose=0)
+    best = assert_complete(tmp_path / "run")
+    assert best.family == family
+    if family == "gpt":
+        assert "e" in best.head.alphabet
