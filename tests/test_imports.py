@@ -17,6 +17,8 @@ ANYTHING = ("ar_zoo",)
 MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo, itself aside
     "__init__": ANYTHING,
     "cli": ANYTHING,
+    "__main__": ANYTHING,
+    "drawing": ANYTHING,
     "core": (),
     "layers": ("ar_zoo.core",),
     "heads": ("ar_zoo.core",),

@@ -23,7 +23,7 @@ from ar_zoo.cli import start_tensorflow
 DIGITS, SPEECH, TEXT = "gated_pixel_cnn.mnist", "wavenet.speech8k", "gpt.kjv"
 SHIPPED = {DIGITS: "shipped:digits", SPEECH: "shipped:speech", TEXT: "shipped:text"}
 COLUMNS, ROWS = 10, 5
-SPEECH_SECONDS, SAMPLE_RATE = 4, 8000
+SPEECH_SECONDS, SAMPLE_RATE = 6, 8000
 PAGE_CHARACTERS, PAGE_BEGINNING, PAGE_TEMPERATURE = 1400, "In the beginning ", 0.8
 EPOCHS = 5
 

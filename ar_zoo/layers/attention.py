@@ -100,10 +100,9 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         return self._out(ops.reshape(mixed, (-1, ops.shape(query)[1], self.num_heads * self._size)))
 
     def _scores(self, query, key, allowed):
-        if query.shape[1] == 1:  # matrix times vector, in this order: XLA then reads the keys as they lie in memory
-            scores = ops.einsum("bksd,btkgd->bkgts", key, query)
-        else:
-            scores = ops.einsum("btkgd,bksd->bkgts", query, key)
+        # One query: matrix times vector, in this order, so that XLA reads the keys as they lie in memory.
+        single = query.shape[1] == 1
+        scores = ops.einsum("bksd,btkgd->bkgts", key, query) if single else ops.einsum("btkgd,bksd->bkgts", query, key)
         scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
         return ops.where(allowed[:, None, None], scores, -1e9)
 

@@ -116,4 +116,7 @@ def find_recipe(name: str) -> Recipe:
     spec = importlib.util.spec_from_file_location(f"ar_zoo_recipe_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.RECIPE
+    recipe = getattr(module, "RECIPE", None)
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"{path} holds no RECIPE, which must be an ar_zoo.training.Recipe.")
+    return recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ import pytest
 import ar_zoo
 
 _PATH = pathlib.Path(__file__).parents[2] / "tools" / "benchmark.py"
-_SPEC = importlib.util.spec_from_file_location("benchmark", _PATH)
-benchmark = importlib.util.module_from_spec(_SPEC)
+_SPEC = importlib.util.spec_from_file_location("ar_zoo_benchmark", _PATH)
+benchmark = sys.modules[_SPEC.name] = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(benchmark)
 
 
