@@ -7,7 +7,6 @@ import importlib.util
 import pathlib
 import sys
 
-import numpy as np
 import pytest
 
 import ar_zoo
@@ -84,12 +83,6 @@ def test_bars_in_the_table():
         "naive | 11.0× | at least 10: met",
         "keras-hub `generate` | – | left out: why",
     ]
-
-
-def test_keras_hub_of_the_same_size_draws_every_site():
-    pytest.importorskip("keras_hub")
-    case = dataclasses.replace(benchmark.QUICK[-1], hub_bar=1.0)
-    assert np.isfinite(benchmark.measure_keras_hub(case, repeats=1))
 
 
 def test_nothing_to_do(capsys):
