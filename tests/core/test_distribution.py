@@ -11,7 +11,7 @@ from ar_zoo.testing import laws
 from tests.core.models import colour, image, sound, text
 
 
-@pytest.mark.parametrize("model", [text, image, colour], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [text, colour], ids=lambda model: model.__name__)
 def test_is_the_model(model):
     model = model()
     distribution = model.as_distribution()
@@ -31,7 +31,7 @@ def test_is_the_model(model):
     drawn = np.asarray(distribution.sample(3, seed=5))
     np.testing.assert_array_equal(drawn, np.asarray(distribution.sample(3, seed=5)))
     assert drawn.shape == (3, *event)
-    assert np.asarray(distribution.sample(seed=5)).shape == tuple(event)
+    assert np.asarray(distribution.sample((3, 1), seed=5)).shape == (3, 1, *event)
 
 
 def test_context_and_length():

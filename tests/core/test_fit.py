@@ -98,8 +98,15 @@ def test_padding_teaches_nothing():
     np.testing.assert_allclose(history["bits_per_dim"], expected["bits_per_dim"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("family", ["gpt", "wavenet"])
+@pytest.mark.parametrize(
+    ("family", "jit"),
+    [
+        ("gpt", False),
+        pytest.param("gpt", True, marks=pytest.mark.slow),
+        pytest.param("wavenet", False, marks=pytest.mark.slow),
+        pytest.param("wavenet", True, marks=pytest.mark.slow),
+    ],
+)
 def test_mixed_shapes(family, jit):
     """One model, lengths and batch sizes that change from call to call, and within a data set."""
     model = learner(family, compiled=True, jit=jit)

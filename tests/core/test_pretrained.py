@@ -51,6 +51,12 @@ def declare(folder, file):
     rewrite(folder, files=files | {file: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}})
 
 
+def resize(folder, file):
+    """Makes the manifest lie about a size."""
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    rewrite(folder, files=files | {file: files[file] | {"size": 7}})
+
+
 def assert_is_the_image_model(model):
     np.testing.assert_array_equal(np.asarray(model.log_prob(IMAGES, 1)), np.asarray(image().log_prob(IMAGES, 1)))
 
@@ -352,6 +358,7 @@ def test_download(preset, cache, slash):
         (lambda f: rewrite(f, files={"config.json": {}}), "manifest.json is damaged or not a preset's manifest"),
         (lambda f: rewrite(f, files={"../x": {"sha256": "0", "size": 1}}), "names a file outside its folder"),
         (lambda f: rewrite(f, format_version=99), "has format version 99"),
+        (lambda f: resize(f, "weights.safetensors"), r"weights\.safetensors has \d+ bytes, its manifest says 7"),
         (lambda f: rewrite(f, files={}), "does not list config.json"),
     ],
 )

@@ -42,15 +42,14 @@ def test_length_does_not_change_the_beginning():
 
 
 @pytest.mark.parametrize("length", [1, 2, 6, 8])
-@pytest.mark.parametrize("model", [text, sound])
-def test_prefix(model, length):
+def test_prefix(length):
     rows = np.random.default_rng(0).integers(0, 5, (3, length))
-    drawn = draw(model, seed=1, prefix=rows)
+    drawn = draw(sound, seed=1, prefix=rows)
     np.testing.assert_array_equal(drawn[:, :length], rows)
-    one = draw(model, seed=1, prefix=rows[0])
+    one = draw(sound, seed=1, prefix=rows[0])
     np.testing.assert_array_equal(one[:, :length], np.broadcast_to(rows[0], (3, length)))
     np.testing.assert_array_equal(one[0], drawn[0])
-    again = draw(model, seed=1, prefix=drawn[:, : max(length, 6)])
+    again = draw(sound, seed=1, prefix=drawn[:, : max(length, 6)])
     np.testing.assert_array_equal(again, drawn)
 
 

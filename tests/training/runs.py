@@ -27,7 +27,7 @@ TINY = Recipe(
 )
 
 
-def write_text(folder, letters=4000, seed=0):
+def write_text(folder, letters=2500, seed=0):
     """A text with something to learn in it: after each letter, mostly the next of the alphabet."""
     generator = np.random.default_rng(seed)
     steps = np.where(generator.random(letters) < 0.8, 1, generator.integers(0, 6, letters))

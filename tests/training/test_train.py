@@ -83,6 +83,7 @@ def test_a_finished_run_is_left_as_it_is(run, finished, data):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_into_epochs_is_the_same_run(data, finished, tmp_path, monkeypatch):
     save = Checkpoint.save
 
@@ -226,18 +227,31 @@ def test_arguments(data, tmp_path):
         train(runs.TINY, data=data, out=tmp_path / "run", strategy="many")
 
 
-def test_averaging_swaps_back():
+def test_averaging():
+    """The mean is in place of the weights while the model is evaluated, and never after."""
     model = create("gpt.tiny")
-    model.compile(keras.optimizers.Adam(use_ema=True))
+    model.compile(keras.optimizers.Adam(use_ema=True), run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
-    averaging = AveragedEvaluation()
+    averaging, x = AveragedEvaluation(), np.zeros((2, 5), "int32")
     averaging.set_model(model)
-    before = model.get_weights()
-    for mean, weight in zip(model.optimizer._model_variables_moving_average, before, strict=True):
-        mean.assign(weight + 1.0)
-    with pytest.raises(RuntimeError, match="stop"), averaging.averaged():  # noqa: PT012
-        for one, other in zip(model.get_weights(), before, strict=True):
-            np.testing.assert_allclose(one, other + 1, atol=1e-6)
-        raise RuntimeError("stop")
-    for one, other in zip(model.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    weights = model.get_weights()
+    means = [weight + np.random.default_rng(0).normal(size=weight.shape) for weight in weights]
+    for variable, mean in zip(model.optimizer._model_variables_moving_average, means, strict=True):
+        variable.assign(mean)
+    other = create("gpt.tiny")
+    other.set_weights(means)
+    expected = -np.asarray(other.log_prob(x)).mean() / 5
+    np.testing.assert_allclose(model.evaluate(x, verbose=0, callbacks=[averaging])[0], expected, rtol=1e-5)
+    for one, weight in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, weight)
+
+    def break_off():
+        with averaging.averaged():
+            for one, mean in zip(model.get_weights(), means, strict=True):
+                np.testing.assert_allclose(one, mean, rtol=1e-6)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        break_off()
+    for one, weight in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, weight)
