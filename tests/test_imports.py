@@ -28,7 +28,7 @@ MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo,
     "training": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics"),
     "export": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics"),
     "testing": ("ar_zoo.core",),
-    "runtime": ("ar_zoo.core.noise", "ar_zoo.core.files", "ar_zoo.core.known"),
+    "runtime": ("ar_zoo.core.arguments", "ar_zoo.core.noise", "ar_zoo.core.files", "ar_zoo.core.known"),
 }
 OUTSIDE_THE_LIBRARY = ("recipes", "tools", "tests", "ar_zoo._recipes", "ar_zoo._exported")
 TENSORFLOW = ("tensorflow", "tensorflow_probability", "tensorflow_datasets", "tf_keras")
@@ -39,6 +39,7 @@ MUST_NOT_IMPORT = {  # a folder or module → what it may not import of third pa
     "core.noise": (*TENSORFLOW, "keras"),
     "core.files": (*TENSORFLOW, "keras"),
     "core.known": (*TENSORFLOW, "keras"),
+    "core.arguments": (*TENSORFLOW, "keras"),
 }
 # `tf.keras` is tf_keras in some installations; of TFP the house uses tfd and tfb alone.
 FORBIDDEN_EVERYWHERE = ("tf_keras", "tensorflow.keras", "tf.keras")

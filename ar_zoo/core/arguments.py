@@ -1,4 +1,4 @@
-"""What constructors refuse: each check names the argument, what came and what is allowed."""
+"""What constructors and samplers refuse: each check names the argument, what came and what is allowed."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def rates(**values) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
             raise ValueError(f"`{name}` must lie in [0, 1]; got {value!r}.")
+
+
+def temperature(value) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
+        raise ValueError(f"`temperature` must be above 0, or exactly 0 for the most likely symbols; got {value!r}.")
+    return float(value)
 
 
 def multiples(of: int, reason: str, **values) -> None:

@@ -180,15 +180,22 @@ def hold(keep, new, old):
     return ops.where(ops.reshape(keep, (-1,) + (1,) * (len(new.shape) - 1)), new, old)
 
 
-def site_by_site(step):
-    """Lets a `step` that knows single sites serve chunks and ragged rows.
+def site_by_site(step=None, *, chunks: bool = False):
+    """Decorates a `step` that knows single sites, so that it serves chunks and ragged rows.
 
     The wrapped `step(self, prev, cache, index, context)` gets `prev` [B, 1, …] and an `index` that is a scalar or,
     for ragged rows, the row's own site [B]; rows whose position is -1 keep their state.
+
+    Args:
+        chunks: whether the step takes chunks in step (`prev` [B, K, …], a scalar `index`) by itself.
     """
+    if step is None:
+        return functools.partial(site_by_site, chunks=chunks)
 
     @functools.wraps(step)
     def chunked(self, prev, cache, index, context=None, positions=None):
+        if positions is None and chunks:
+            return step(self, prev, cache, index, context)
         outputs = []
         for k in range(prev.shape[1]):
             at = index + k if positions is None else positions[:, k]

@@ -105,12 +105,6 @@ def num_sites(model, value) -> int:
     return int(value)
 
 
-def temperature(value) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < float("inf"):
-        raise ValueError(f"`temperature` must be above 0, or exactly 0 for the most likely symbols; got {value!r}.")
-    return float(value)
-
-
 def training_data(model, x, y=None, sample_weight=None):
     """What `fit`, `evaluate` and `predict` are given, checked as far as it is there, with the weights beside `x`.
 

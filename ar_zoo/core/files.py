@@ -80,6 +80,22 @@ def sha256_of(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_file(folder: str | os.PathLike, name: str, sha256: str, size: int) -> None:
+    """Raises `ValueError` unless `name` lies in `folder`, also where it is a link, with this hash and size."""
+    path = Path(folder) / name
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: the folder is not complete. Fetch it or make it again.")
+    if not path.resolve().is_relative_to(Path(folder).resolve()):
+        raise ValueError(f"{path} points outside its folder; it is not read.")
+    found = path.stat().st_size
+    if found != size:
+        raise ValueError(f"{path} has {found} bytes, its manifest says {size}: it was cut short or changed.")
+    if sha256_of(path) != sha256:
+        raise ValueError(
+            f"{path} does not match the sha256 in its manifest: it was changed or damaged. Fetch it again."
+        )
+
+
 def _temporary_beside(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.parent / f".{uuid.uuid4().hex[:12]}.{path.name}"

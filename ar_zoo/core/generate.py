@@ -22,7 +22,7 @@ def generate(
     """See `AutoregressiveModel.sample`."""
     arguments.whole(num_samples=num_samples)
     arguments.whole_or_none(batch_size=batch_size)
-    temperature = checks.temperature(temperature)
+    temperature = arguments.temperature(temperature)
     sites = checks.num_sites(model, num_sites)
     head = model.head
     values, known = known_sites(

@@ -10,21 +10,19 @@ Nothing in a folder is code, and nothing that is loaded runs any.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
 from pathlib import Path
-from urllib.parse import urljoin, urlparse
+from urllib.parse import urlparse
 
 import numpy as np
 
+from ar_zoo.core.download import download
 from ar_zoo.core.files import atomic_folder, sha256_of
+from ar_zoo.core.manifest import FILES, FORMAT_VERSION, read_manifest
 from ar_zoo.core.paths import shipped_folder
 from ar_zoo.core.registry import families, unknown_name
-
-FORMAT_VERSION = 2
-_FILES = ("config.json", "weights.safetensors")
 
 
 def save(model, folder, name: str | None = None, weights_dtype: str | None = None, **facts) -> Path:
@@ -63,7 +61,7 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
             **facts,
             "files": {
                 file: {"sha256": sha256_of(temporary / file), "size": os.path.getsize(temporary / file)}
-                for file in _FILES
+                for file in FILES
             },
         }
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -126,56 +124,6 @@ def list_pretrained() -> list[str]:
     return sorted(path.parent.name for path in shipped_folder("exported").glob("*/manifest.json"))
 
 
-def read_manifest(folder) -> dict:
-    """The manifest of a preset folder, after every file in it was checked against it."""
-    folder = Path(folder)
-    path = _inside(folder / "manifest.json", folder)
-    if not path.is_file():
-        raise ValueError(f"{folder} is no preset folder: it has no manifest.json.")
-    manifest, facts = _parse(path.read_bytes(), path)
-    for file, (sha256, size) in facts.items():
-        path = _inside(folder / file, folder)
-        if not path.is_file():
-            raise ValueError(f"{path} is missing: the preset folder is not complete. Fetch it again.")
-        if path.stat().st_size != size:
-            raise ValueError(
-                f"{path} has {path.stat().st_size} bytes, its manifest says {size}: it was cut short or changed."
-            )
-        if sha256_of(path) != sha256:
-            raise ValueError(
-                f"{path} does not match the sha256 in its manifest: it was changed or damaged. Fetch it again."
-            )
-    return manifest
-
-
-def _parse(data: bytes, where) -> tuple[dict, dict]:
-    """A manifest and the (sha256, size) of its files, from its bytes; `where` they are from is for errors."""
-    try:
-        manifest = json.loads(data)
-        version = int(manifest["format_version"])
-        facts = {str(file): (str(fact["sha256"]), int(fact["size"])) for file, fact in manifest["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where} is damaged or not a preset's manifest: {type(error).__name__} {error}.") from None
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{where} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo."
-        )
-    for file in facts:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", file):
-            raise ValueError(f"{where} names a file outside its folder: {file!r}. It is not read.")
-    missing = sorted(set(_FILES) - set(facts))
-    if missing:
-        raise ValueError(f"{where} does not list {', '.join(missing)}.")
-    return manifest, facts
-
-
-def _inside(path, folder) -> Path:
-    """The path itself; a link must not lead out of the folder."""
-    if path.is_symlink() and path.resolve().parent != folder.resolve():
-        raise ValueError(f"{path} points outside its preset folder; it is not read.")
-    return path
-
-
 def _read_config(path) -> dict:
     try:
         config = json.loads(path.read_bytes())
@@ -235,22 +183,9 @@ def _migrate(config: dict, manifest: dict) -> dict:
     return config
 
 
-def downgrade(folder, version: int) -> None:
-    """Rewrites a preset folder in an older format, which the tests then load."""
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    if version != 1:
-        raise ValueError(f"`version` must be 1, the only older format; got {version}.")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config["config"]))
-    file = folder / "config.json"
-    manifest["files"]["config.json"] = {"sha256": sha256_of(file), "size": file.stat().st_size}
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
-
-
 def _locate(name: str) -> Path:
     if urlparse(name).scheme in ("http", "https"):
-        return _download(name)
+        return download(name)
     if Path(name).is_dir():
         return Path(name)
     shipped = shipped_folder("exported") / name
@@ -263,35 +198,6 @@ def _locate(name: str) -> Path:
     )
 
 
-def _download(url: str) -> Path:
-    """Fetches a preset folder into the user's cache, each file checked against the manifest."""
-    import pooch
-    import requests
-
-    def get(file, fetch):
-        try:
-            return fetch(urljoin(url, file))
-        except requests.RequestException as error:
-            raise ValueError(f"{urljoin(url, file)} cannot be reached: {error}.") from None
-
-    url = url.rstrip("/") + "/"
-    answer = get("manifest.json", lambda address: requests.get(address, timeout=60))
-    if answer.status_code != 200:
-        raise ValueError(
-            f"{url}manifest.json answered {answer.status_code}: there is no preset folder at that address."
-        )
-    _, facts = _parse(answer.content, f"{url}manifest.json")
-    cache = Path(os.environ.get("AR_ZOO_CACHE", pooch.os_cache("ar_zoo")))
-    folder = cache / re.sub(r"[^\w.-]+", "_", url).strip("_")
-    with atomic_folder(folder) as temporary:
-        (temporary / "manifest.json").write_bytes(answer.content)
-        for file, (sha256, _) in facts.items():
-            fetch = functools.partial(pooch.retrieve, known_hash=f"sha256:{sha256}", fname=file, path=temporary)
-            get(file, functools.partial(fetch, progressbar=True))
-        read_manifest(temporary)
-    return folder
-
-
 def _version() -> str:
     from ar_zoo import __version__
 
@@ -299,26 +205,18 @@ def _version() -> str:
 
 
 def _card(manifest: dict) -> str:
-    metrics = "\n".join(f"| {name} | {value} |" for name, value in manifest.get("metrics", {}).items())
-    data = "\n".join(
-        f"- {split}: {fact['source']}, sha256 `{fact['sha256'][:16]}…`"
-        for split, fact in manifest.get("data", {}).items()
-    )
-    recipe = manifest.get("recipe")
-    return f"""# {manifest["name"]}
-
-{manifest.get("about", "")}
-
-    import ar_zoo
-    model = ar_zoo.load("{manifest["name"]}")
-
-{manifest["num_weights"]:,} weights. Licence: {manifest.get("licence") or "not stated"}.
-
-| metric | value |
-|---|---|
-{metrics}
-
-{f"Trained by `ar-zoo train {recipe}`, which also prints these figures." if recipe else ""}
-
-{data}
-"""
+    name, recipe, data = manifest["name"], manifest.get("recipe"), manifest.get("data", {})
+    lines = [f"# {name}", "", manifest.get("about", ""), "", "    import ar_zoo"]
+    lines += [f'    model = ar_zoo.load("{name}")  # or the path of this folder', ""]
+    lines += [f"{manifest['num_weights']:,} weights. Licence: {manifest.get('licence') or 'not stated'}.", ""]
+    if manifest.get("metrics"):
+        lines += [
+            "| metric | value |",
+            "|---|---|",
+            *(f"| {key} | {value} |" for key, value in manifest["metrics"].items()),
+        ]
+        lines += ["", f"`ar-zoo score {name} DATA` measures bits per dimension again.", ""]
+    if recipe:
+        lines += [f"Recipe: `{recipe}`. {manifest.get('notes', '')}".rstrip(), ""]
+    lines += [f"- {split}: {fact['source']}, sha256 `{fact['sha256'][:16]}…`" for split, fact in data.items()]
+    return "\n".join(lines).rstrip() + "\n"

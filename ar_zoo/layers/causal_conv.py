@@ -63,18 +63,13 @@ class DilatedCausalConv1D(Configurable, keras.layers.Layer):
         taps = tuple(self.dilation * j for j in range(self.kernel_size - 1, 0, -1))
         return DelayLine((self._channels,), taps, self.compute_dtype) if taps else None
 
-    def read(self, line, index) -> list:
-        """The taps that the input number `index` needs; all layers of a model read before any of them writes."""
-        return [ops.expand_dims(tap, 1) for tap in self.cache_spec().read(line, index)] if self.lookback else []
-
-    def step(self, x, line, index, taps=None):
+    def step(self, x, line, index):
         """The outputs of the next K inputs.
 
         Args:
             x: [B, K, channels].
             line: the queue, as `cache_spec` describes it.
             index: number of inputs seen before; a scalar, or [B] (then K = 1).
-            taps: what `read` gave, if it was called before (K = 1).
 
         Returns:
             ([B, K, filters], the new queue).
@@ -85,5 +80,5 @@ class DilatedCausalConv1D(Configurable, keras.layers.Layer):
         if x.shape[1] > 1:
             seen = ops.concatenate([spec.history(line, index), x], axis=1)
             return self._valid(seen), spec.replace(seen[:, -spec.depth :], index + x.shape[1])
-        taps = self.read(line, index) if taps is None else taps
+        taps = [ops.expand_dims(tap, 1) for tap in spec.read(line, index)]
         return self._mix([*taps, x]), spec.push(line, x[:, 0], index)

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core import arguments
-from ar_zoo.core.cache import hold
+from ar_zoo.core.cache import site_by_site
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
@@ -109,29 +109,16 @@ class WaveNet(AutoregressiveModel):
     def cache_spec(self, max_sites):
         return {conv.name: conv.cache_spec() for conv in self._convs if conv.lookback}
 
-    def step(self, prev, cache, index, context=None, positions=None):
-        if positions is not None:
-            return self._ragged(prev, cache, context, positions)
-        # All queues are read before any is written: XLA then updates them in place.
-        single = prev.shape[1] == 1
-        taps = [conv.read(cache.get(conv.name), index) if single else None for conv in self._convs]
+    @site_by_site(chunks=True)
+    def step(self, prev, cache, index, context=None):
         x, new, skips = self._embed(prev), {}, 0.0
-        for conv, wiring, bias, tap in zip(self._convs, self._wirings, self._biases(context), taps, strict=True):
-            y, line = conv.step(x, cache.get(conv.name), index, tap)
+        for conv, wiring, bias in zip(self._convs, self._wirings, self._biases(context), strict=True):
+            y, line = conv.step(x, cache.get(conv.name), index)
             if conv.lookback:
                 new[conv.name] = line
             x, skip = wiring(self._gate(y + bias), x)
             skips = skips + skip
         return self._output(self._hidden(ops.relu(skips))), new
-
-    def _ragged(self, prev, cache, context, positions):
-        outputs = []
-        for k in range(prev.shape[1]):
-            at = positions[:, k]
-            params, new = self.step(prev[:, k : k + 1], cache, at, context)
-            cache = hold(at >= 0, new, cache)
-            outputs.append(params)
-        return ops.concatenate(outputs, axis=1), cache
 
     PRESETS = {
         "tiny": dict(

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from ar_zoo.core.files import sha256_of
+from ar_zoo.core.files import check_file
 
 FORMAT_VERSION = 1
 _NEEDED = (
@@ -55,17 +55,5 @@ def read_manifest(folder) -> dict:
             raise ValueError(f"{folder} has no TFLite file for `{endpoint}`. Export it with formats=('tflite',).")
         if file not in files:
             raise ValueError(f"{path} gives {file!r} for `{endpoint}`, and does not list it among its files.")
-        _check_file(folder, file, *files[file])
+        check_file(folder, file, *files[file])
     return manifest
-
-
-def _check_file(folder, file, sha256, size):
-    path = folder / file
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: the export is not complete. Copy or export it again.")
-    if path.resolve() != folder.resolve() / file:
-        raise ValueError(f"{path} is a link to a place outside its folder; it is not run.")
-    if path.stat().st_size != size:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes, its manifest says {size}: cut short or changed.")
-    if sha256_of(path) != sha256:
-        raise ValueError(f"{path} does not match the sha256 in its manifest: one of them was changed. Export again.")

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def at_least_one(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1; got {value!r}.")
-
-
-def temperature(value) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < float("inf"):
-        raise ValueError(f"`temperature` must be above 0, or exactly 0 for the most likely symbols; got {value!r}.")
-    return float(value)
+from ar_zoo.core import arguments
 
 
 def num_sites(manifest, value) -> int:
@@ -23,7 +14,7 @@ def num_sites(manifest, value) -> int:
         return exported
     if None not in manifest["event_shape"] and value != exported:
         raise ValueError(f"`num_sites` is fixed at {exported} for this model; got {value!r}. Leave it out.")
-    at_least_one("num_sites", value)
+    arguments.whole(num_sites=value)
     if limit is not None and value > limit:
         raise ValueError(f"`num_sites` must be at most {limit}, which was exported; got {value}. Export with more.")
     return int(value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ar_zoo.core import arguments
 from ar_zoo.core.known import first_unknown, known_sites
 from ar_zoo.core.noise import uniform_noise
 from ar_zoo.runtime import request
@@ -118,7 +119,7 @@ class Runtime:
             >>> for symbol in runtime.stream(seed=1, num_sites=80):
             ...     print(runtime.decode(symbol), end="")
         """
-        request.at_least_one("num_samples", num_samples)
+        arguments.whole(num_samples=num_samples)
         if num_samples > self.batch_size:
             raise ValueError(
                 f"`num_samples` must be at most {self.batch_size}, the exported batch size, to stream; got "
@@ -220,8 +221,8 @@ class Runtime:
     def _batches(self, num_samples, seed, context, prefix, given, mask, temperature, num_sites):
         """Checks everything, then gives (x, sites being drawn into it, rows that count) for one batch after another."""
         head = self.manifest["head"]
-        request.at_least_one("num_samples", num_samples)
-        temperature = request.temperature(temperature)
+        arguments.whole(num_samples=num_samples)
+        temperature = arguments.temperature(temperature)
         sites = request.num_sites(self.manifest, num_sites)
         shapes = (self._event_shape, self._site_shape, head["num_symbols"])
         values, known = known_sites(num_samples, sites, *shapes, prefix, given, mask)

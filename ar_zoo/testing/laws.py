@@ -12,7 +12,6 @@ Models are made from `PRESETS["tiny"]`, with all weights random, in float64 wher
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from pathlib import Path
 
@@ -24,46 +23,20 @@ from ar_zoo.core import generate
 from ar_zoo.core.cache import init_cache
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.noise import uniform_noise
-
-_FREE_LENGTH = 9  # sites, where the length is free
-_SMALL_LENGTH = 4
-
-
-def make(cls, seed=0, dtype="float64", scale=0.5, **overrides):
-    """The tiny model with random weights: none of them zero, so that nothing hides behind an initial value."""
-    keras.utils.set_random_seed(seed)
-    model = cls(**(cls.PRESETS["tiny"] | {"dtype": dtype} | overrides))
-    generator = np.random.default_rng(seed)
-    for weight in model.weights:
-        if weight.dtype.startswith(("float", "bfloat")):
-            weight.assign(generator.normal(size=weight.shape) * scale)
-    return model
-
-
-def events(model, count, seed=0, sites=None) -> np.ndarray:
-    """Random events [count, *event_shape]."""
-    shape = [size or sites or _FREE_LENGTH for size in model.event_shape]
-    return np.random.default_rng(seed).integers(0, model.head.num_symbols, (count, *shape)).astype(np.int32)
-
-
-def contexts(model, count, seed=0):
-    """Random contexts for `count` events, or None."""
-    generator = np.random.default_rng(seed)
-    drawn = {}
-    for name, spec in model.context_spec.items():
-        if spec.num_classes:
-            drawn[name] = generator.integers(0, spec.num_classes, (count, *spec.shape)).astype(spec.dtype)
-        else:
-            drawn[name] = generator.normal(size=(count, *spec.shape)).astype(spec.dtype)
-    return drawn or None
-
-
-def _sites(model, x):
-    return np.asarray(x).reshape(len(x), -1, *model.head.site_shape)
-
-
-def _params(model, x, context):
-    return np.asarray(model._flat(model(x, context=context)))
+from ar_zoo.testing.tiny import (
+    FREE_LENGTH,
+    as_version_1,
+    begin_block,
+    chains,
+    contexts,
+    events,
+    make,
+    params_of,
+    random_chunks,
+    sites_of,
+    small_models,
+    stepped,
+)
 
 
 def _influence(cls) -> np.ndarray:
@@ -75,7 +48,7 @@ def _influence(cls) -> np.ndarray:
     for seed in range(4):
         model = make(cls, seed)
         base = events(model, 1, seed)
-        sites = _sites(model, base)[0]
+        sites = sites_of(model, base)[0]
         count = len(sites)
         changed = np.broadcast_to(sites, (count, *sites.shape)).copy()
         for j in range(count):
@@ -85,7 +58,7 @@ def _influence(cls) -> np.ndarray:
         context = contexts(model, 1, seed)
         if context:
             context = {name: np.repeat(value, count + 1, axis=0) for name, value in context.items()}
-        params = _params(model, batch, context)
+        params = params_of(model, batch, context)
         difference = np.abs(params[1:] - params[:1]).max(axis=-1).T
         seen = seen | (difference > 1e-11 * np.abs(params).max())
     return seen
@@ -111,54 +84,19 @@ def completeness(cls):
     assert not undeclared.any(), f"of effect but not declared: (output, input) {np.argwhere(undeclared)[:5].tolist()}"
 
 
-def _chunks(model, sites, generator, longest):
-    """Random chunk lengths that add up to `sites` and do not cross the edges of blocks."""
-    lengths = []
-    for block in model.block_sizes or (sites,):
-        while block:
-            lengths.append(int(generator.integers(1, min(longest, block) + 1)))
-            block -= lengths[-1]
-    return lengths
-
-
-def _begin_block(model, cache, sites, index, context):
-    """Begins the block at `index`, if one starts there."""
-    if model.block_sizes is None:
-        return cache
-    starts = np.cumsum((0, *model.block_sizes))
-    if index not in starts[:-1]:
-        return cache
-    number = int(np.searchsorted(starts, index))
-    size = model.block_sizes[max(number - 1, 0)]
-    before = sites[:, index - size : index] if number else np.full_like(sites[:, :size], -1)
-    return model.begin_block(tf.constant(before), cache, tf.constant(index), context)
-
-
-def stepped(model, x, context, chunks, step=None, cache=None) -> np.ndarray:
-    """Parameters [B, S, size] from cached steps over chunks of the given lengths."""
-    sites = _sites(model, x)
-    before = np.concatenate([np.full_like(sites[:, :1], -1), sites[:, :-1]], axis=1)
-    cache = model.init_cache(len(x), sites.shape[1]) if cache is None else cache
-    context, outputs, index = model.full_context(context, len(x)), [], 0
-    for length in chunks:
-        if step is None:
-            cache = _begin_block(model, cache, sites, index, context)
-        prev = tf.constant(before[:, index : index + length])
-        params, cache = (step or model.step)(prev, cache, tf.constant(index), context)
-        outputs.append(np.asarray(params))
-        index += length
-    return np.concatenate(outputs, axis=1)
-
-
 def step_equals_call(cls):
     """Law 3: the cached step equals `call` in values, site by site, under random chunking, and the default step too."""
     model = make(cls)
     x, generator = events(model, 3), np.random.default_rng(0)
     context = contexts(model, 3)
-    expected = _params(model, x, context)
+    expected = params_of(model, x, context)
     count = expected.shape[1]
     bound = 1e-10 * np.abs(expected).max()
-    for chunks in ([1] * count, _chunks(model, count, generator, 5), _chunks(model, count, generator, count)):
+    for chunks in (
+        [1] * count,
+        random_chunks(model, count, generator, 5),
+        random_chunks(model, count, generator, count),
+    ):
         worst = np.abs(stepped(model, x, context, chunks) - expected).max()
         assert worst < bound, f"step differs from call by {worst:.3g} with chunks {chunks}"
     plain = lambda *arguments: AutoregressiveModel.step(model, *arguments)  # noqa: E731
@@ -172,14 +110,14 @@ def ragged_rows(cls):
     model = make(cls)
     batch, generator = 3, np.random.default_rng(1)
     x, context = events(model, batch), contexts(model, batch)
-    sites = _sites(model, x)
-    expected = _params(model, x, context)
+    sites = sites_of(model, x)
+    expected = params_of(model, x, context)
     full, worst, index, first = model.full_context(context, batch), 0.0, 0, 0
     waits = 3
     blocks = model.block_sizes or (sites.shape[1],)
     cache = model.init_cache(batch, None if model.num_sites else sites.shape[1] + waits)
     for block in blocks:
-        cache = _begin_block(model, cache, sites, first, full)
+        cache = begin_block(model, cache, sites, first, full)
         slots = block + waits
         positions = np.full((batch, slots), -1, np.int32)
         for row in range(batch):
@@ -211,17 +149,6 @@ def padding(cls):
     worst = max(np.abs(np.asarray(part)[row, mask[row]] - np.asarray(whole)[row]).max() for row in range(2))
     assert worst < 1e-10, f"padding changes log-probabilities by {worst:.3g}"
     assert np.all(np.asarray(part)[~mask] == 0), "padding is scored"
-
-
-def small_models(cls):
-    """Models whose events can all be listed, with all their events."""
-    for overrides in cls.SMALL:
-        model = make(cls, **overrides)
-        shape = [size or _SMALL_LENGTH for size in model.event_shape]
-        count = model.head.num_symbols ** int(np.prod(shape))
-        assert count <= 20_000, f"{cls.__name__}.SMALL {overrides} has {count} events; choose fewer"
-        every = np.array(list(itertools.product(range(model.head.num_symbols), repeat=int(np.prod(shape)))), np.int32)
-        yield model, every.reshape(-1, *shape)
 
 
 def normalisation(cls):
@@ -271,13 +198,13 @@ def sampling(cls, draws=20_000):
 def one_noise_one_sample(cls):
     """Law 6: the same seed gives the same sample eager and compiled, in any batch, and after the same prefix."""
     model = make(cls, dtype="float32")
-    length = {} if model.num_sites else {"num_sites": _FREE_LENGTH}
+    length = {} if model.num_sites else {"num_sites": FREE_LENGTH}
     context = contexts(model, 5)
     whole = model.sample(5, seed=3, context=context, **length)
     batched = model.sample(5, seed=3, context=context, batch_size=2, **length)
     assert np.array_equal(whole, batched), "the sample depends on the batch"
     assert not np.array_equal(whole, model.sample(5, seed=4, context=context, **length)), "the seed has no effect"
-    sites = _sites(model, whole)
+    sites = sites_of(model, whole)
     count = sites.shape[1]
     again = model.sample(5, seed=3, context=context, prefix=sites[:, : count // 2], **length)
     assert np.array_equal(whole, again), "continuing a sample from its own beginning changes it"
@@ -333,7 +260,7 @@ def round_trip(cls):
         check(copy, "get_config")
         preset = pretrained.save(model, Path(folder) / "preset", name="test.preset")
         check(pretrained.load(preset), "a preset folder")
-        pretrained.downgrade(preset, version=1)
+        as_version_1(preset)
         check(pretrained.load(preset), "a preset folder of format version 1")
 
 
@@ -372,7 +299,7 @@ def _deterministic(cls):
 def precision(cls):
     """Law 10: bfloat16 and float16 stay within 1 % of float32's bits per dimension on a trained tiny model."""
     model = make(cls, dtype="float32", scale=0.2)
-    x = _chains(model, 64)
+    x = chains(model, 64)
     context = contexts(model, 64)
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
     data = {"x": x} | ({"context": context} if context else {})
@@ -387,16 +314,6 @@ def precision(cls):
         other.set_weights(model.get_weights())
         value = -np.asarray(other.log_prob(x, context)).mean()
         assert abs(value / expected - 1) < 0.01, f"{dtype}: {value:.5f} nats, float32 {expected:.5f}"
-
-
-def _chains(model, count) -> np.ndarray:
-    """Events whose coordinates mostly repeat the one before: what comes next can only be told from the past."""
-    generator = np.random.default_rng(0)
-    x = events(model, count)
-    flat = x.reshape(count, -1)
-    for i in range(1, flat.shape[1]):
-        flat[:, i] = np.where(generator.random(count) < 0.85, flat[:, i - 1], flat[:, i])
-    return flat.reshape(x.shape)
 
 
 LAWS = {

@@ -18,6 +18,7 @@ import ar_zoo
 from ar_zoo.core import pretrained
 from ar_zoo.core.registry import families
 from ar_zoo.testing import laws
+from ar_zoo.testing.tiny import as_version_1
 from tests.core.models import image, text
 
 IMAGES = np.random.default_rng(0).integers(0, 4, (2, 4, 5, 2)).astype("int32")
@@ -274,7 +275,7 @@ def test_a_link_that_points_outside(preset, file):
     outside = preset.parent / "outside"
     shutil.move(preset / file, outside)
     (preset / file).symlink_to(outside)
-    with pytest.raises(ValueError, match=rf"{file} points outside its preset folder; it is not read"):
+    with pytest.raises(ValueError, match=rf"{file} points outside its folder; it is not read"):
         ar_zoo.load(preset)
 
 
@@ -290,7 +291,7 @@ def test_a_folder_that_is_a_link(preset):
 
 
 def test_older_format(preset):
-    pretrained.downgrade(preset, version=1)
+    as_version_1(preset)
     assert json.loads((preset / "manifest.json").read_text())["format_version"] == 1
     assert_is_the_image_model(ar_zoo.load(preset))
     rewrite(preset, family="pixel_rnn")

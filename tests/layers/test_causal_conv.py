@@ -58,17 +58,6 @@ def test_chunks(kernel_size, dilation, chunks):
 
 
 @pytest.mark.parametrize(("kernel_size", "dilation"), SIZES[1:])
-def test_taps_read_before_anything_is_written(kernel_size, dilation):
-    layer, x = make(kernel_size, dilation)
-    expected, line = naive(layer, x), empty(layer)
-    for t in range(_LENGTH):
-        taps = layer.read(line, t)
-        assert len(taps) == kernel_size - 1
-        y, line = layer.step(x[:, t : t + 1], line, t, taps)
-        np.testing.assert_allclose(np.asarray(y)[:, 0], expected[:, t], atol=1e-12)
-
-
-@pytest.mark.parametrize(("kernel_size", "dilation"), SIZES[1:])
 def test_ragged_rows(kernel_size, dilation):
     """Each row is at a place of its own, and waits now and then."""
     layer, x = make(kernel_size, dilation)

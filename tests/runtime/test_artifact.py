@@ -35,7 +35,7 @@ def test_the_copy_is_whole(folder):
 def test_truncated_file(folder):
     file = folder / "step.tflite"
     file.write_bytes(file.read_bytes()[:-100])
-    refused(folder, r"step.tflite has \d+ bytes, its manifest says \d+: cut short or changed")
+    refused(folder, r"step.tflite has \d+ bytes, its manifest says \d+: it was cut short")
 
 
 def test_edited_file(folder):
@@ -47,7 +47,7 @@ def test_edited_file(folder):
 
 def test_missing_file(folder):
     (folder / "sample_step.tflite").unlink()
-    refused(folder, "sample_step.tflite is missing: the export is not complete")
+    refused(folder, "sample_step.tflite is missing: the folder is not complete")
 
 
 def test_missing_manifest(folder):
@@ -70,7 +70,7 @@ def test_path_outside_the_folder(folder, outside):
 def test_link_to_a_place_outside(folder, tmp_path):
     (folder / "step.tflite").rename(tmp_path / "elsewhere.tflite")
     (folder / "step.tflite").symlink_to(tmp_path / "elsewhere.tflite")
-    refused(folder, "is a link to a place outside its folder")
+    refused(folder, "points outside its folder")
 
 
 def test_endpoint_that_runs_a_file_that_is_not_listed(folder):

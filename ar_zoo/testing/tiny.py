@@ -1,0 +1,122 @@
+"""Tiny models with random weights, events for them, and walks through their cached steps: what the laws are made of."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ar_zoo.core.files import sha256_of
+
+FREE_LENGTH = 9  # sites, where the length is free
+_SMALL_LENGTH = 4
+
+
+def make(cls, seed=0, dtype="float64", scale=0.5, **overrides):
+    """The tiny model with random weights: none of them zero, so that nothing hides behind an initial value."""
+    keras.utils.set_random_seed(seed)
+    model = cls(**(cls.PRESETS["tiny"] | {"dtype": dtype} | overrides))
+    generator = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.dtype.startswith(("float", "bfloat")):
+            weight.assign(generator.normal(size=weight.shape) * scale)
+    return model
+
+
+def events(model, count, seed=0, sites=None) -> np.ndarray:
+    """Random events [count, *event_shape]."""
+    shape = [size or sites or FREE_LENGTH for size in model.event_shape]
+    return np.random.default_rng(seed).integers(0, model.head.num_symbols, (count, *shape)).astype(np.int32)
+
+
+def contexts(model, count, seed=0):
+    """Random contexts for `count` events, or None."""
+    generator = np.random.default_rng(seed)
+    drawn = {}
+    for name, spec in model.context_spec.items():
+        if spec.num_classes:
+            drawn[name] = generator.integers(0, spec.num_classes, (count, *spec.shape)).astype(spec.dtype)
+        else:
+            drawn[name] = generator.normal(size=(count, *spec.shape)).astype(spec.dtype)
+    return drawn or None
+
+
+def sites_of(model, x):
+    return np.asarray(x).reshape(len(x), -1, *model.head.site_shape)
+
+
+def params_of(model, x, context):
+    return np.asarray(model._flat(model(x, context=context)))
+
+
+def small_models(cls):
+    """Models whose events can all be listed, with all their events."""
+    for overrides in cls.SMALL:
+        model = make(cls, **overrides)
+        shape = [size or _SMALL_LENGTH for size in model.event_shape]
+        count = model.head.num_symbols ** int(np.prod(shape))
+        assert count <= 20_000, f"{cls.__name__}.SMALL {overrides} has {count} events; choose fewer"
+        every = np.array(list(itertools.product(range(model.head.num_symbols), repeat=int(np.prod(shape)))), np.int32)
+        yield model, every.reshape(-1, *shape)
+
+
+def chains(model, count) -> np.ndarray:
+    """Events whose coordinates mostly repeat the one before: what comes next can only be told from the past."""
+    generator = np.random.default_rng(0)
+    x = events(model, count)
+    flat = x.reshape(count, -1)
+    for i in range(1, flat.shape[1]):
+        flat[:, i] = np.where(generator.random(count) < 0.85, flat[:, i - 1], flat[:, i])
+    return flat.reshape(x.shape)
+
+
+def random_chunks(model, sites, generator, longest):
+    """Random chunk lengths that add up to `sites` and do not cross the edges of blocks."""
+    lengths = []
+    for block in model.block_sizes or (sites,):
+        while block:
+            lengths.append(int(generator.integers(1, min(longest, block) + 1)))
+            block -= lengths[-1]
+    return lengths
+
+
+def begin_block(model, cache, sites, index, context):
+    """Begins the block at `index`, if one starts there."""
+    if model.block_sizes is None:
+        return cache
+    starts = np.cumsum((0, *model.block_sizes))
+    if index not in starts[:-1]:
+        return cache
+    number = int(np.searchsorted(starts, index))
+    size = model.block_sizes[max(number - 1, 0)]
+    before = sites[:, index - size : index] if number else np.full_like(sites[:, :size], -1)
+    return model.begin_block(tf.constant(before), cache, tf.constant(index), context)
+
+
+def stepped(model, x, context, chunks, step=None, cache=None) -> np.ndarray:
+    """Parameters [B, S, size] from cached steps over chunks of the given lengths."""
+    sites = sites_of(model, x)
+    before = np.concatenate([np.full_like(sites[:, :1], -1), sites[:, :-1]], axis=1)
+    cache = model.init_cache(len(x), sites.shape[1]) if cache is None else cache
+    context, outputs, index = model.full_context(context, len(x)), [], 0
+    for length in chunks:
+        if step is None:
+            cache = begin_block(model, cache, sites, index, context)
+        prev = tf.constant(before[:, index : index + length])
+        params, cache = (step or model.step)(prev, cache, tf.constant(index), context)
+        outputs.append(np.asarray(params))
+        index += length
+    return np.concatenate(outputs, axis=1)
+
+
+def as_version_1(folder) -> None:
+    """Rewrites a preset folder in format version 1, whose config.json held the bare constructor arguments."""
+    folder = Path(folder)
+    config, manifest = folder / "config.json", json.loads((folder / "manifest.json").read_text())
+    config.write_text(json.dumps(json.loads(config.read_text())["config"]))
+    manifest["files"]["config.json"] = {"sha256": sha256_of(config), "size": config.stat().st_size}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
