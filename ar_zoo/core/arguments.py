@@ -26,6 +26,18 @@ def kernels(**values) -> None:
             raise ValueError(f"`{name}` must be an odd integer of at least 3; got {value!r}.")
 
 
+def dilations(values) -> None:
+    """At least one distance between taps."""
+    if (
+        not isinstance(values, (list, tuple))
+        or not values
+        or not all(_is_whole(value) and value >= 1 for value in values)
+    ):
+        raise ValueError(
+            f"`dilations` must be a sequence of integers of at least 1, such as (1, 2, 4); got {values!r}."
+        )
+
+
 def rates(**values) -> None:
     """Each value must be a probability."""
     for name, value in values.items():

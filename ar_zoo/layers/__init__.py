@@ -6,7 +6,7 @@ from ar_zoo.layers.conditioning import Conditioning, NullDropout
 from ar_zoo.layers.embedding import SymbolEmbedding
 from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
-from ar_zoo.layers.pixels import PixelFeatures
+from ar_zoo.layers.pixels import PixelFeatures, PixelPositions
 from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "NoPositions",
     "NullDropout",
     "PixelFeatures",
+    "PixelPositions",
     "ResidualSkip",
     "RotaryPositions",
     "SinusoidalPositions",

@@ -74,3 +74,28 @@ class PixelFeatures(Configurable, keras.layers.Layer):
         group = ops.reshape(index % self.groups, (-1, 1, 1))
         here = ops.cast(ops.equal(ops.arange(self.groups)[None, :, None], group), params.dtype)
         return ops.sum(params * here, axis=1, keepdims=True)
+
+
+@keras.saving.register_keras_serializable(package="ar_zoo")
+class PixelPositions(Configurable, keras.layers.Layer):
+    """Adds a learned vector for each row and one for each column: convolutions see neighbours, and not where they are.
+
+    Shapes:
+        [B, H, W, channels] → the same.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+
+    def build(self, input_shape):
+        height, width, channels = input_shape[1:]
+        initializer = keras.initializers.RandomNormal(stddev=0.02)
+        self.rows = self.add_weight(name="rows", shape=(height, channels), initializer=initializer)
+        self.columns = self.add_weight(name="columns", shape=(width, channels), initializer=initializer)
+
+    def call(self, x):
+        return x + (ops.cast(self.rows, x.dtype)[:, None] + ops.cast(self.columns, x.dtype))
+
+    def row(self, x, number):
+        """The same for row `number` (a scalar) alone, [B, W, channels]."""
+        return x + (ops.take(ops.cast(self.rows, x.dtype), number, axis=0) + ops.cast(self.columns, x.dtype))

@@ -7,7 +7,8 @@ the vertical stack: together every earlier pixel, without the blind spot of mask
     h_l = h_{l-1} + R · gate(W_h ∗ h_{l-1} + L v_l + V c)      c: the class
 
 Deviations: the shift by one row between the stacks is in the first vertical kernel (type "above"); the output sums
-skips of all layers instead of reading the last; dropout after the gates.
+skips of all layers instead of reading the last; dropout after the gates; if wanted, dilated kernels and a learned bias
+a row and a column, so that a network that does not reach the image's edges still knows where it is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
-from ar_zoo.layers import Conditioning, GatedActivation, MaskedConv2D, NullDropout, PixelFeatures, ResidualSkip
+from ar_zoo.layers import (
+    Conditioning,
+    GatedActivation,
+    MaskedConv2D,
+    NullDropout,
+    PixelFeatures,
+    PixelPositions,
+    ResidualSkip,
+)
 from ar_zoo.layers.masked_conv import compose_reach
 
 
@@ -37,6 +46,8 @@ class GatedPixelCNN(AutoregressiveModel):
         num_layers: gated layers after the first.
         units: channels of each stack; a multiple of the number of channels drawn one by one.
         input_kernel_size, kernel_size: of the first layer and of the others.
+        dilations: of the layers after the first, taken in turn.
+        positions: whether the network knows each pixel's row and column.
         num_classes: classes of the context "label"; `None` for an unconditional model.
         label_dropout: how often training hides the label, so that the model also knows the unconditional density.
         dropout: rate after the gates.
@@ -50,6 +61,8 @@ class GatedPixelCNN(AutoregressiveModel):
         units=64,
         input_kernel_size=7,
         kernel_size=3,
+        dilations=(1,),
+        positions=False,
         num_classes=None,
         label_dropout=0.1,
         dropout=0.0,
@@ -59,11 +72,13 @@ class GatedPixelCNN(AutoregressiveModel):
         arguments.whole(0, num_layers=num_layers)
         arguments.whole(units=units)
         arguments.kernels(input_kernel_size=input_kernel_size, kernel_size=kernel_size)
+        arguments.dilations(dilations)
         arguments.whole_or_none(num_classes=num_classes)
         arguments.rates(label_dropout=label_dropout, dropout=dropout)
         super().__init__(head, image_shape, **kwargs)
         self.image_shape, self.num_layers, self.units = tuple(image_shape), num_layers, units
         self.input_kernel_size, self.kernel_size = input_kernel_size, kernel_size
+        self.dilations, self.positions = tuple(dilations), positions
         self.num_classes, self.label_dropout, self.dropout = num_classes, label_dropout, dropout
         channels = self.image_shape[-1]
         self._groups = 1 if head.site_shape else channels
@@ -77,9 +92,11 @@ class GatedPixelCNN(AutoregressiveModel):
             _GatedLayer(
                 units,
                 input_kernel_size if i == 0 else kernel_size,
+                1 if i == 0 else dilations[(i - 1) % len(dilations)],
                 i == 0,
                 self._groups,
                 num_classes,
+                positions and i == 0,
                 name=f"layer_{i}",
                 **policy,
             )
@@ -145,12 +162,13 @@ class GatedPixelCNN(AutoregressiveModel):
 
     def begin_block(self, prev, cache, index, context=None):
         width, channels = self.image_shape[1:]
-        batch = prev.shape[0]
+        batch, number = prev.shape[0], index // (width * self._groups)
         label = context["label"] if self.num_classes else None
         row = self._features(ops.reshape(prev, (batch, width, channels)))
         new = {"window": ops.full_like(cache["window"], -1)}
         for layer in self._layers_of_stacks:
             v, rows = layer.column_conv.step_row(row, cache[layer.name]["rows"])
+            v = v if layer.positions is None else layer.positions.row(v, number)
             row, link = layer.link(v, label, self._gate)
             new[layer.name] = {"rows": rows, "link": layer.row_conv.link_spec(width).write(link)}
             if not layer.first:
@@ -190,6 +208,8 @@ class GatedPixelCNN(AutoregressiveModel):
             num_layers=2,
             units=8,
             input_kernel_size=5,
+            dilations=(2, 1),
+            positions=True,
             num_classes=3,
         ),
         "mnist": dict(
@@ -197,6 +217,8 @@ class GatedPixelCNN(AutoregressiveModel):
             head=Categorical(256),
             num_layers=8,
             units=48,
+            dilations=(1, 1, 1, 4),
+            positions=True,
             num_classes=10,
             label_dropout=0.25,
             dropout=0.1,
@@ -208,22 +230,29 @@ class GatedPixelCNN(AutoregressiveModel):
 class _GatedLayer(keras.layers.Layer):
     """One layer of both stacks. The first has no residual: its input is symbols, not features."""
 
-    def __init__(self, units, kernel_size, first, groups, num_classes, **kwargs):
+    def __init__(self, units, kernel_size, dilation, first, groups, num_classes, positions, **kwargs):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
         self.first, self.left = first, kernel_size // 2
         self.column_conv = MaskedConv2D(
-            2 * units, kernel_size, "above" if first else "above_and_row", name="column_conv", **policy
+            2 * units,
+            kernel_size,
+            "above" if first else "above_and_row",
+            dilation=dilation,
+            name="column_conv",
+            **policy,
         )
         self.row_conv = MaskedConv2D(
-            2 * units, (1, kernel_size), "A" if first else "B", groups, name="row_conv", **policy
+            2 * units, (1, kernel_size), "A" if first else "B", groups, dilation, name="row_conv", **policy
         )
+        self.positions = PixelPositions(name="positions", **policy) if positions else None
         self.to_row = keras.layers.Dense(2 * units, name="link", **policy)
         self.wiring = ResidualSkip(units, units, not first, groups, name="wiring", **policy)
         self.condition = Conditioning(4 * units, num_classes, name="condition", **policy) if num_classes else None
 
     def vertical(self, v, label, gate):
-        return self.link(self.column_conv(v), label, gate)
+        v = self.column_conv(v)
+        return self.link(v if self.positions is None else self.positions(v), label, gate)
 
     def link(self, v, label, gate):
         """From the vertical pre-activation: the vertical stack's next input, and the link to the horizontal stack."""

@@ -49,6 +49,7 @@ CASES = {
     "sinusoidal_positions": (layers.SinusoidalPositions, dict(max_wavelength=50), [values(_HEADS), np.arange(7)]),
     "rotary_positions": (layers.RotaryPositions, dict(max_wavelength=50), [values(_HEADS), np.arange(7)]),
     "pixels": (layers.PixelFeatures, dict(num_symbols=5, groups=2), [symbols((2, 4, 5, 2))]),
+    "pixel_positions": (layers.PixelPositions, {}, [values(_IMAGE)]),
     "residual_skip": (layers.ResidualSkip, dict(units=6, skip_units=4, groups=2), [values(_IMAGE), values(_IMAGE, 1)]),
     "residual_off": (layers.ResidualSkip, dict(units=4, residual=False), [values(_IMAGE)]),
     "embedding": (layers.SymbolEmbedding, dict(num_symbols=5, units=4), [symbols()]),

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ar_zoo.layers import Conditioning, GatedActivation, NullDropout, PixelFeatures, ResidualSkip, SymbolEmbedding
+from ar_zoo.layers import (
+    Conditioning,
+    GatedActivation,
+    NullDropout,
+    PixelFeatures,
+    PixelPositions,
+    ResidualSkip,
+    SymbolEmbedding,
+)
 from tests.layers.cases import randomised
 
 
@@ -134,3 +142,14 @@ def test_groups_of_outputs():
     for index in (0, 4, np.array([2, 9])):
         chosen = np.asarray(layer.chosen(split[:, 0], index))[:, 0]
         np.testing.assert_array_equal(chosen, split[[0, 1], 0, np.broadcast_to(index, 2) % 3])
+
+
+def test_pixel_positions():
+    layer, x = PixelPositions(dtype="float64"), normal(2, 3, 4, 5)
+    layer(x)
+    randomised(layer)
+    rows, columns = np.asarray(layer.rows.value), np.asarray(layer.columns.value)
+    expected = np.array([[x[:, r, c] + rows[r] + columns[c] for c in range(4)] for r in range(3)]).transpose(2, 0, 1, 3)
+    np.testing.assert_allclose(np.asarray(layer(x)), expected, atol=1e-12)
+    for r in range(3):
+        np.testing.assert_allclose(np.asarray(layer.row(x[:, r], r)), expected[:, r], atol=1e-12)
