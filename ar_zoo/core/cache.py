@@ -9,6 +9,7 @@ in an exported graph, whose host keeps the memory:
 | `KeyValue` | append at `index`, read all | the tensor, updated in place | the tensor, input and output aliased |
 | `State` | replaced whole | the tensor | the tensor |
 | `DelayLine` | push one, read some of the oldest | `{"ring": [B, depth, …]}` | in: `{"taps": [B, n, …]}`, out: `{"push": [B, …]}` |
+| | the same for a chunk | | in: `{"history": [B, depth, …]}`, out: `{"pushes": [B, K, …]}` |
 | `Link` | written by `begin_block` for a block's sites, each read once | `{"block": [B, n, …]}` | `{"site": [B, …]}` |
 """
 
@@ -97,11 +98,17 @@ class DelayLine:
 
     def history(self, value, index):
         """The whole queue before entry `index`, oldest first: `[B, depth, …]`."""
+        if "history" in value:
+            return value["history"]
         return ops.take(value["ring"], ops.mod(index + ops.arange(self.depth), self.depth), axis=1)
 
-    def replace(self, latest, index):
-        """A queue whose `depth` newest entries, oldest first, are `latest`, just before entry `index`."""
-        return {"ring": ops.take(latest, ops.mod(ops.arange(self.depth) - index, self.depth), axis=1)}
+    def extend(self, value, new, index):
+        """The queue after several entries `new` [B, K, …], of which the first is number `index`."""
+        if "history" in value:
+            return {"pushes": new}
+        latest = ops.concatenate([self.history(value, index), ops.cast(new, self.dtype)], axis=1)[:, -self.depth :]
+        order = ops.mod(ops.arange(self.depth) - (index + new.shape[1]), self.depth)
+        return {"ring": ops.take(latest, order, axis=1)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,14 +102,15 @@ def _compiled(model) -> dict:
     """The model's compiled functions, made once."""
     functions = model.__dict__.get("_ar_zoo_compiled")
     if functions is None:
-        loop = tf.function(lambda *arguments: _loop(model, *arguments), jit_compile=True)
-        read = tf.function(lambda *arguments: model.step(*arguments)[1], jit_compile=True)
-        functions = {"loop": loop, "read": read}
+        functions = {
+            "loop": tf.function(lambda *arguments: loop(model, *arguments), jit_compile=True),
+            "read": tf.function(lambda *arguments: model.step(*arguments)[1], jit_compile=True),
+        }
         object.__setattr__(model, "_ar_zoo_compiled", functions)
     return functions
 
 
-def _loop(model, noise, values, known, context, temperature, cache, first, start):
+def loop(model, noise, values, known, context, temperature, cache, first, start):
     """Draws sites `start …`; earlier ones are known. Without blocks, `cache` has seen those before `first`; `None` is new."""
     head, rank = model.head, len(model.head.site_shape)
     batch, sites = known.shape

@@ -4,39 +4,53 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 from ar_zoo.core.files import atomic_folder
 
-FORMATS = ("saved_model", "tflite")
+FORMATS = ("saved_model", "tflite", "onnx")
+PREFILL = (64,)  # sites that a known beginning is read in
 
 
 def export(
-    model, folder, formats=FORMATS, batch_size: int = 1, num_sites: int | None = None, progress: bool = True
+    model,
+    folder,
+    formats=("saved_model", "tflite"),
+    batch_size: int = 1,
+    num_sites: int | None = None,
+    prefill: Sequence[int] | None = None,
+    verify: Sequence[int] = (),
+    progress: bool = True,
 ) -> Path:
     """Writes a model as graphs with fixed shapes, whole or not at all.
 
-    The folder holds `manifest.json` (shapes, states, sha256 of each file, how far TFLite is from the model),
-    `saved_model/` with a signature for each endpoint, and a `.tflite` file for each: `score`, `step`, `sample_step`
-    and, for models with blocks, `begin_block`. `ar_zoo.export.signatures` lists what they take and give. TFLite files
-    hold the weights as constants and built-in operations only, and are checked against the model on random inputs.
+    The folder holds `manifest.json` (shapes, states, sha256 of each file, how far each file is from the model),
+    `saved_model/` with a signature for each endpoint and `generate`, the whole loop, and a `.tflite` or `.onnx` file for
+    each endpoint: `score`, `step`, `sample_step` and, for models with blocks, `begin_block`, for those without,
+    `prefill_N` and `verify_K`. `ar_zoo.export.signatures` lists what they take and give. TFLite and ONNX files hold the
+    weights as constants and built-in operations only, and are checked against the model on random inputs.
 
     Args:
         model: an `AutoregressiveModel` that computes in float32.
         folder: where; an older folder of that name is replaced.
-        formats: which of `"saved_model"` and `"tflite"`.
+        formats: which of `"saved_model"`, `"tflite"` and `"onnx"` (`pip install 'ar_zoo[onnx]'`).
         batch_size: how many rows the graphs work on at once. 1 is fastest for one sample, more for many.
         num_sites: the length that `score` takes and caches are made for, where it is free; by default the model's
             `max_sites`.
+        prefill: sizes of the chunks in which a known beginning is read, by default one of 64 if an event is longer;
+            each is a graph of its own. Models with blocks read whole blocks without it.
+        verify: sizes of chunks that also give the parameters of each site, for speculative decoding.
         progress: show a bar.
 
     Returns:
         The folder's path.
 
     Raises:
-        ValueError: bad input; an operation that TFLite has not built in; a TFLite graph that is further than 1e-3 from
-            the model.
+        ValueError: bad input; an operation that a format lacks; a converted graph that is further than 1e-3 from the model.
+        ImportError: what a format needs is not installed.
 
     Example:
         >>> ar_zoo.export(ar_zoo.load("gated_pixel_cnn.mnist"), "digits_export")
@@ -45,33 +59,45 @@ def export(
     """
     formats = _checked_formats(formats)
     num_sites = _checked_sites(model, batch_size, num_sites)
+    chunks = _checked_chunks(model, num_sites, prefill, verify)
 
     from tqdm import tqdm
 
     from ar_zoo.export import manifest, parity
-    from ar_zoo.export.saved_model import write_saved_model
+    from ar_zoo.export.conversion import Converter
+    from ar_zoo.export.saved_model import generate, write_saved_model
     from ar_zoo.export.signatures import endpoints
-    from ar_zoo.export.tflite import Converter
+    from ar_zoo.export.tensor_order import in_order_of
+    from ar_zoo.runtime.artifact import TITLES
+    from ar_zoo.runtime.runtime import ENGINES
 
-    folder = Path(folder)
+    folder, graphs = Path(folder), {format: graph for graph, format in ENGINES.values()}
     with ExitStack() as stack:
         out = stack.enter_context(atomic_folder(folder))
-        converter = stack.enter_context(Converter()) if "tflite" in formats else None
+        converters = {name: stack.enter_context(Converter(name)) for name in formats if name != "saved_model"}
         bar = stack.enter_context(tqdm(desc="export: trace", total=5, unit="step", disable=not progress))
-        ends = endpoints(model, batch_size, num_sites)
-        bar.total = 2 + len(ends) * (converter is not None)
+        ends = endpoints(model, batch_size, num_sites, *chunks)
+        bar.total = 2 + len(ends) * len(converters)
         bar.set_description("export: save")
         bar.update()
-        saved = out / "saved_model" if "saved_model" in formats else stack.enter_context(tempfile.TemporaryDirectory())
-        write_saved_model(ends, saved)
+        keep = "saved_model" in formats
+        saved = out / "saved_model" if keep else stack.enter_context(tempfile.TemporaryDirectory())
+        whole = {"generate": generate(model, batch_size, num_sites)} if keep else {}
+        write_saved_model(ends | whole, saved)
         bar.update()
         apart = {}
-        if converter is not None:
-            bar.set_description("export: convert")
-            for name in converter.convert(saved, {name: out / f"{name}.tflite" for name in ends}):
-                apart[name], ends[name] = parity.checked(ends[name], out / f"{name}.tflite", model)
+        for format, converter in converters.items():
+            bar.set_description(f"export: {TITLES[format]}")
+            apart[format], files = {}, {name: out / manifest.file_of(name, format) for name in ends}
+            for name in converter.convert(saved, files):
+                if format == "tflite":
+                    ends[name] = in_order_of(files[name], ends[name])
+                graph = graphs[format](files[name], manifest.endpoint(ends[name], ()))
+                apart[format][name] = parity.measured(ends[name], graph, model, TITLES[format])
                 bar.update()
-        facts = manifest.describe(model, ends, batch_size, num_sites, out, converter is not None, apart)
+        described = {name: manifest.endpoint(end, formats) for name, end in ends.items()}
+        described |= {name: manifest.endpoint(end, ("saved_model",)) for name, end in whole.items()}
+        facts = manifest.describe(model, described, batch_size, num_sites, out, apart)
         (out / "manifest.json").write_text(json.dumps(facts, indent=1))
     return folder
 
@@ -81,6 +107,9 @@ def _checked_formats(formats) -> tuple[str, ...]:
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"`formats` must hold one or more of {', '.join(map(repr, FORMATS))}; got {list(formats)}.")
+    missing = [name for name in ("tf2onnx", "onnxruntime") if "onnx" in formats and find_spec(name) is None]
+    if missing:
+        raise ImportError(f"The format 'onnx' needs {' and '.join(missing)}: `pip install 'ar_zoo[onnx]'`.")
     return formats
 
 
@@ -100,3 +129,19 @@ def _checked_sites(model, batch_size, num_sites) -> int:
             "Load or create it with dtype='float32'."
         )
     return checks.num_sites(model, num_sites)
+
+
+def _checked_chunks(model, num_sites, prefill, verify) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if model.block_sizes is not None and (prefill or verify):
+        name = "prefill" if prefill else "verify"
+        raise ValueError(
+            f"`{name}` must be empty for {model.name}, which draws in blocks: `begin_block` reads a whole block at once."
+        )
+    if prefill is None:
+        prefill = [] if model.block_sizes is not None else [size for size in PREFILL if size < num_sites]
+    for name, sizes in (("prefill", prefill), ("verify", verify)):
+        if not all(isinstance(size, int) and not isinstance(size, bool) and 2 <= size <= num_sites for size in sizes):
+            raise ValueError(
+                f"`{name}` must hold whole numbers of sites from 2 to {num_sites}, the exported length; got {list(sizes)}."
+            )
+    return tuple(sorted(set(prefill))), tuple(sorted(set(verify)))

@@ -1,41 +1,33 @@
-"""Converts the signatures of a SavedModel to TFLite files. Run as a program of its own by `tflite.py`.
+"""Converts the signatures of a SavedModel to TFLite or ONNX files. Run as a program of its own by `conversion.py`.
 
-It is a process because the converter leaks memory, writes to the terminal past Python, and can take the process down.
+It is a process because converters leak memory, write to the terminal past Python, and can take the process down.
 Reads one line of JSON from standard input, and answers with one line of JSON for each endpoint.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import pathlib
-import re
 import sys
 
-import tensorflow as tf
-from tensorflow.lite.python.convert_phase import ConverterError  # what `convert` raises; it has no public name
-
-
-def convert(saved_model: str, endpoint: str, path: str) -> dict:
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[endpoint])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    try:
-        content = converter.convert()
-    except ConverterError as error:
-        listed = re.findall(r"(?:TF Select|Custom) ops: ([\w, ]+)", str(error))
-        ops = sorted({name.strip() for line in listed for name in line.split(",")})
-        return {"endpoint": endpoint, "ops": ops, "message": str(error)[:2000]}
-    pathlib.Path(path).write_bytes(content)
-    return {"endpoint": endpoint, "ops": [], "message": ""}
+from ar_zoo.export.refused import Refused
 
 
 def main():
     # Answers have the standard output to themselves; what libraries print goes where errors go.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    # TensorFlow loads while the caller is still saving.
+    module = importlib.import_module(f"ar_zoo.export.to_{sys.argv[1]}")
     task = json.loads(sys.stdin.readline())
     for endpoint, path in task["files"].items():
-        print(json.dumps(convert(task["saved_model"], endpoint, path)), file=answers, flush=True)
+        answer = {"endpoint": endpoint, "ops": [], "message": ""}
+        try:
+            module.convert(task["saved_model"], endpoint, path)
+        except Refused as error:
+            answer |= {"ops": error.ops, "message": str(error)[:2000]}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -18,16 +18,15 @@ from ar_zoo.export.signatures import states
 FORMAT_VERSION = 1
 
 
-def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, tflite: bool, parity: dict) -> dict:
+def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, parity: dict) -> dict:
     """The manifest of the files in `folder`.
 
     Args:
         model: what was exported.
-        endpoints: name → `Endpoint`.
+        endpoints: name → what `endpoint` says of it.
         batch_size, num_sites: what the endpoints were traced with.
         folder: holds the finished files, and nothing else.
-        tflite: whether each endpoint has a TFLite file.
-        parity: endpoint → largest absolute difference between that file and the model.
+        parity: format → endpoint → largest absolute difference between that file and the model.
     """
     spec = model.cache_spec(num_sites)
     free = model.num_sites is None
@@ -49,7 +48,7 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, tf
         "block_sizes": list(model.block_sizes) if model.block_sizes else None,
         "context": {name: dataclasses.asdict(context) for name, context in model.context_spec.items()},
         "states": {name: _state(kind) for name, kind in states(spec).items()},
-        "endpoints": {name: _endpoint(endpoint, tflite) for name, endpoint in endpoints.items()},
+        "endpoints": endpoints,
         "parity": parity,
         "versions": {"ar_zoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
         "files": {
@@ -59,10 +58,16 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, tf
     }
 
 
-def _endpoint(endpoint, tflite) -> dict:
+def file_of(endpoint: str, format: str) -> str:
+    """Where an export keeps an endpoint."""
+    return "saved_model" if format == "saved_model" else f"{endpoint}.{format}"
+
+
+def endpoint(endpoint, formats) -> dict:
+    """An endpoint's inputs and outputs, and where each format keeps it."""
     slots = lambda group: [dataclasses.asdict(slot) for slot in group]  # noqa: E731
     described = {"inputs": slots(endpoint.inputs), "outputs": slots(endpoint.outputs)}
-    return described | ({"tflite": f"{endpoint.name}.tflite"} if tflite else {})
+    return described | {format: file_of(endpoint.name, format) for format in formats}
 
 
 def _state(kind) -> dict:
@@ -81,6 +86,7 @@ def _head(head) -> dict:
         "num_symbols": head.num_symbols,
         "params_size": head.params_size,
         "noise_shape": list(head.noise_shape),
+        "logits": hasattr(head, "logits"),
         "decode": _decode(head),
     }
 

@@ -5,13 +5,17 @@
 | `score` | x [B, *event], contexts | log_prob [B], site_log_prob [B, *grid]; nats |
 | `step` | prev [B, 1, *site], index [], states, contexts | params [B, params_size], new states |
 | `sample_step` | the same, noise [B, *noise_shape], temperature [] | symbols [B, 1, *site], new states |
+| `prefill_N` | prev [B, N, *site], index [], states, contexts | new states, after N sites that are known |
+| `verify_K` | the same for K sites | params [B, K, params_size], new states |
 | `begin_block` | prev [B, block, *site], index [], states, contexts | new states |
 
 An endpoint takes only what its graph reads, and gives only the states that it changes: a pixel's step does not carry
 the rows above around. States go by their path in the cache's spec (`layer_0_left`), in the form that
 `ar_zoo.core.cache` lists for exported graphs: a delay line comes in as its taps (`…_taps`) and goes out as what is to
-be pushed (`…_push`); a link comes out of `begin_block` for the whole block (`…_block`) and goes into `step` for one
-site (`…_site`), place `site number within the block · places / sites of the block`.
+be pushed (`…_push`), and for several sites at once as its whole history, oldest first (`…_history`), and as all that is to
+be pushed (`…_pushes`); a link comes out of `begin_block` for the whole block (`…_block`) and goes into `step` for one
+site (`…_site`), place `site number within the block · places / sites of the block`. In ONNX files, where no two tensors share a name, a state that comes in and goes out
+goes out as `new_…`.
 """
 
 from __future__ import annotations
@@ -44,13 +48,14 @@ class Endpoint:
     function: object
 
 
-def endpoints(model, batch_size: int, num_sites: int) -> dict[str, Endpoint]:
+def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> dict[str, Endpoint]:
     """The endpoints of a model, traced with static shapes.
 
     Args:
         model: an `AutoregressiveModel`.
         batch_size: rows of every input.
         num_sites: sites of an event.
+        prefill, verify: sizes of the chunks that `prefill_N` and `verify_K` take; of a model with blocks none.
 
     Returns:
         name → `Endpoint`; `begin_block` is there if the model has blocks.
@@ -84,6 +89,11 @@ def endpoints(model, batch_size: int, num_sites: int) -> dict[str, Endpoint]:
         drawn = head.sample(outputs.pop("params"), given["noise"], given["temperature"])
         return {"symbols": ops.expand_dims(drawn, 1)} | outputs
 
+    def chunk(given):
+        cache = _nested(spec, "chunk", given)
+        params, new = model.step(given["prev"], cache, given["index"], context(given))
+        return {"params": ops.cast(params, "float32")} | _changed(spec, cache, new)
+
     def begin_block(given):
         cache = _nested(spec, "block", given)
         return _changed(spec, cache, model.begin_block(given["prev"], cache, given["index"], context(given)))
@@ -94,6 +104,11 @@ def endpoints(model, batch_size: int, num_sites: int) -> dict[str, Endpoint]:
         "step": _trace("step", step, [prev, *common, *slots], names),
         "sample_step": _trace("sample_step", sample_step, [prev, *noise, *common, *slots], names),
     }
+    chunks = {f"prefill_{size}": size for size in prefill} | {f"verify_{size}": size for size in verify}
+    for name, size in chunks.items():
+        before = Slot("prev", (batch_size, size, *head.site_shape), "int32")
+        slots = [before, *common, *_state_slots(spec, "chunk", batch_size)]
+        made[name] = _trace(name, chunk, slots, names, leave_out="params" if name.startswith("prefill") else None)
     if model.block_sizes is not None:
         if len(set(model.block_sizes)) > 1:
             raise ValueError(f"`model` has blocks of sizes {model.block_sizes}; exports know blocks of one size.")
@@ -125,28 +140,29 @@ def _name(path) -> str:
     return "_".join(path)
 
 
-def _form(kind, link):
-    """How a graph takes a state: as it is, or under a name of its own with a shape of its own."""
+def _form(kind, part):
+    """How a graph for a `part` of an event ("site", "chunk" or "block") takes a state: as it is, or under a name of its
+    own with a shape of its own."""
     if isinstance(kind, DelayLine):
-        return "taps", (len(kind.taps), *kind.shape)
+        return ("history", (kind.depth, *kind.shape)) if part == "chunk" else ("taps", (len(kind.taps), *kind.shape))
     if isinstance(kind, Link):
-        return link, (() if link == "site" else (kind.size,)) + tuple(kind.shape)
+        return part, (() if part == "site" else (kind.size,)) + tuple(kind.shape)
     return None, kind.shape
 
 
-def _state_slots(spec, link, batch_size) -> list[Slot]:
+def _state_slots(spec, part, batch_size) -> list[Slot]:
     slots = []
     for state, kind in states(spec).items():
-        form, shape = _form(kind, link)
+        form, shape = _form(kind, part)
         slots.append(Slot(f"{state}_{form}" if form else state, (batch_size, *shape), kind.dtype, state))
     return slots
 
 
-def _nested(spec, link, given, path=()):
+def _nested(spec, part, given, path=()):
     """The cache that a model's `step` or `begin_block` takes, from an endpoint's inputs."""
     if not isinstance(spec, KINDS):
-        return {name: _nested(item, link, given, (*path, name)) for name, item in spec.items()}
-    form, _ = _form(spec, link)
+        return {name: _nested(item, part, given, (*path, name)) for name, item in spec.items()}
+    form, _ = _form(spec, part)
     return {form: given[_name((*path, form))]} if form else given[_name(path)]
 
 
@@ -157,16 +173,17 @@ def _changed(spec, old, new) -> dict:
     return {_name(path): tensor for path, tensor in _flatten(new) if tensor is not before.get(path)}
 
 
-def _trace(name, function, slots, owners=()) -> Endpoint:
+def _trace(name, function, slots, owners=(), leave_out=None) -> Endpoint:
     """`owners` are the names of the states; an output's name is its state's, or that and the form: `…_push`."""
     names = [slot.name for slot in slots]
     twice = sorted({slot for slot in names if names.count(slot) > 1})
     if twice:
         raise ValueError(f"`{name}` has two inputs {', '.join(twice)}: rename the model's states or contexts.")
-    concrete = _concrete(function, slots, slots)
+    wanted = lambda given: {key: value for key, value in function(given).items() if key != leave_out}  # noqa: E731
+    concrete = _concrete(wanted, slots, slots)
     used = _inputs_used(concrete, slots)
     if len(used) < len(slots):
-        concrete = _concrete(function, slots, used)
+        concrete = _concrete(wanted, slots, used)
     outputs = []
     for output, spec in concrete.structured_outputs.items():
         if not spec.shape.is_fully_defined():

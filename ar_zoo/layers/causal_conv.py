@@ -79,6 +79,6 @@ class DilatedCausalConv1D(Configurable, keras.layers.Layer):
             return self._mix([x]), line
         if x.shape[1] > 1:
             seen = ops.concatenate([spec.history(line, index), x], axis=1)
-            return self._valid(seen), spec.replace(seen[:, -spec.depth :], index + x.shape[1])
+            return self._valid(seen), spec.extend(line, x, index)
         taps = [ops.expand_dims(tap, 1) for tap in spec.read(line, index)]
         return self._mix([*taps, x]), spec.push(line, x[:, 0], index)

@@ -9,21 +9,23 @@ from pathlib import Path
 from ar_zoo.core.files import check_file
 
 FORMAT_VERSION = 1
+TITLES = {"tflite": "TFLite", "onnx": "ONNX", "saved_model": "SavedModel"}
 _NEEDED = (
     "head", "event_shape", "site_shape", "grid", "batch_size", "num_sites", "max_sites", "block_sizes", "context",
     "states", "endpoints", "files",
 )  # fmt: skip
 
 
-def read_manifest(folder) -> dict:
-    """The manifest of an export, after every TFLite file that it lists was checked.
+def read_manifest(folder, format: str = "tflite") -> dict:
+    """The manifest of an export, after every file of one format that it lists was checked.
 
     Args:
         folder: what `ar_zoo.export` wrote.
+        format: `"tflite"`, `"onnx"` or `"saved_model"`.
 
     Raises:
-        ValueError: no export, one without TFLite files or of a newer format, or a file that is missing, cut short,
-            changed, or outside the folder.
+        ValueError: no export, one without files of this format or of a newer version, or a file that is missing, cut
+            short, changed, or outside the folder.
 
     Example:
         >>> read_manifest("digits_export")["grid"]
@@ -44,16 +46,21 @@ def read_manifest(folder) -> dict:
         if missing:
             raise ValueError(f"{path} is damaged or not an export's: it has no {', '.join(missing)}.")
         files = {name: (str(fact["sha256"]), int(fact["size"])) for name, fact in manifest["files"].items()}
-        used = {name: endpoint.get("tflite") for name, endpoint in manifest["endpoints"].items()}
+        used = {name: endpoint[format] for name, endpoint in manifest["endpoints"].items() if format in endpoint}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged or not an export's: {type(error).__name__} {error}.") from None
     for file in files:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", file):
             raise ValueError(f"{path} names a file outside its folder: {file!r}. Nothing of it is run.")
+    if not used:
+        raise ValueError(
+            f"{folder} holds nothing in the format {TITLES[format]}. Export it with formats=({format!r},)."
+        )
     for endpoint, file in used.items():
-        if file is None:
-            raise ValueError(f"{folder} has no TFLite file for `{endpoint}`. Export it with formats=('tflite',).")
-        if file not in files:
+        # A SavedModel is a folder of files.
+        parts = [name for name in files if name == file or name.startswith(f"{file}/")]
+        if not parts:
             raise ValueError(f"{path} gives {file!r} for `{endpoint}`, and does not list it among its files.")
-        check_file(folder, file, *files[file])
+        for name in parts:
+            check_file(folder, name, *files[name])
     return manifest

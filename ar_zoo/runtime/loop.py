@@ -2,6 +2,7 @@
 
     for each block (an image's row; a model without blocks has none):
         begin_block(the symbols of the block before)      → its new states; the links of the whole block
+    where a beginning is known: prefill_N(N symbols)      → states, as after N steps
     for each site:
         copy this site's links and delay-line taps in
         sample_step(symbols before, noise of this site)   → symbols, new states
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_NONE = np.empty((0, 0), np.float32)
+
 
 class Loop:
     """Runs `sample_step` (or `step`) and `begin_block` over the sites of a batch.
@@ -26,7 +29,7 @@ class Loop:
     """
 
     def __init__(self, manifest, step, begin_block=None):
-        self.step, self.begin_block = step, begin_block
+        self.step, self.begin_block, self._states = step, begin_block, manifest["states"]
         self.block_size = manifest["block_sizes"][0] if manifest["block_sizes"] else None
         self._batch = manifest["batch_size"]
         self._site_shape = tuple(manifest["site_shape"])
@@ -34,6 +37,7 @@ class Loop:
         self._replace, self._append = [], []  # after a step: State, KeyValue
         self._taps, self._push = [], []  # before and after a step: DelayLine
         self._links = []  # before a step: Link
+        self._homes = {}  # state → the step's own array of it, or the queue's entries
         self._into_block, self._from_block = [], []  # before and after begin_block
         for name, state in manifest["states"].items():
             if state["kind"] == "DelayLine":
@@ -47,6 +51,7 @@ class Loop:
         here, there = self.step.inputs.get(name), self._block_array("inputs", name)
         home = there if here is None else here
         self._fills += [(array, state["fill"]) for array in (here, there) if array is not None]
+        self._homes[name] = home
         stepped, begun = self.step.outputs.get(name), self._block_array("outputs", name)
         if stepped is not None and home is not None:
             if state["kind"] == "KeyValue":
@@ -64,6 +69,7 @@ class Loop:
         ring = np.zeros((depth, self._batch, *state["shape"]), state["dtype"])
         self._fills.append((ring, 0))
         entries = list(ring)  # arrays made once: looking one up in a list is faster than indexing the ring
+        self._homes[name] = entries
         taps = self.step.inputs.get(f"{name}_taps")
         if taps is not None:
             self._taps += [(taps[:, place], entries, tap, depth) for place, tap in enumerate(state["taps"])]
@@ -83,27 +89,34 @@ class Loop:
     def _block_array(self, group, name):
         return getattr(self.begin_block, group).get(name) if self.begin_block is not None else None
 
-    def run(self, x, known, start, inputs, site_inputs):
+    def run(self, x, known, start, inputs, site_inputs, chunks=(), draw=None, first=0):
         """Goes through the sites of a batch, and yields each site's number when its outputs are there.
 
         Args:
             x: int32 [B, sites, *site_shape], known symbols; drawn ones are written into it.
             known: bool [B, sites], which symbols are kept.
-            start: the first site that matters: whole blocks before it are not stepped through.
+            start: the first site that matters: whole blocks and chunks before it are not stepped through.
             inputs: name → value, what stays the same for all sites (contexts, temperature).
             site_inputs: name → [sites, …], what differs (noise).
+            chunks: graphs of `prefill_N`, that may read what is known.
+            first: where to go on, after `reset` and `read`; 0 starts afresh.
+            draw: a function of (the step's parameters, a site's number) that gives symbols, in place of the graph's own.
 
         Example:
             >>> for site in loop.run(x, known, 0, {"temperature": 1.0}, {"noise": noise}):
             ...     print(x[:, site])
         """
         step, size = self.step, self.block_size
-        self._reset(inputs)
+        if first == 0:
+            self.reset(inputs)
         prev, index_in = step.inputs.get("prev"), step.inputs.get("index")
         symbols = step.outputs.get("symbols")
         site_inputs = [(step.inputs[name], value) for name, value in site_inputs.items() if name in step.inputs]
         kept, some_kept = known.reshape(known.shape + (1,) * len(self._site_shape)), known.any(axis=0).tolist()
-        for index in range(x.shape[1]):
+        for graph in sorted(chunks, key=lambda graph: -graph.inputs["prev"].shape[1]):
+            while first + graph.inputs["prev"].shape[1] <= start:
+                first += self.read(graph, x, first, inputs)
+        for index in range(first, x.shape[1]):
             if size:
                 place = index % size
                 if place == 0:
@@ -127,12 +140,47 @@ class Loop:
                 mine[index] = new[index]
             for entries, new, depth in self._push:
                 entries[index % depth][...] = new
-            if symbols is not None:
-                drawn = symbols[:, 0]
+            if symbols is not None or draw is not None:
+                drawn = symbols[:, 0] if draw is None else draw(step.outputs["params"], index)
                 x[:, index] = np.where(kept[:, index], x[:, index], drawn) if some_kept[index] else drawn
             yield index
 
-    def _reset(self, inputs):
+    def read(self, graph, x, index, inputs) -> int:
+        """Goes through several known sites at once, from `index` on, with a graph of `prefill_N` or `verify_K`.
+
+        Returns:
+            how many.
+        """
+        size = graph.inputs["prev"].shape[1]
+        before = x[:, max(index - 1, 0) : index + size - 1]
+        graph.inputs["prev"][:, :1] = -1
+        graph.inputs["prev"][:, size - before.shape[1] :] = before
+        for name, value in {"index": index, **inputs}.items():
+            if name in graph.inputs:
+                graph.inputs[name][...] = value
+        for name, state in self._states.items():
+            home = self._homes[name]
+            if state["kind"] == "DelayLine":
+                # A last layer's queue may not matter to what comes out.
+                for place, into in enumerate(np.moveaxis(graph.inputs.get(f"{name}_history", _NONE), 1, 0)):
+                    into[...] = home[(index + place) % len(home)]
+            elif name in graph.inputs:
+                graph.inputs[name][...] = home
+        graph.run()
+        for name, state in self._states.items():
+            home = self._homes[name]
+            if state["kind"] == "DelayLine":
+                for place, new in enumerate(np.moveaxis(graph.outputs[f"{name}_pushes"], 1, 0)):
+                    home[(index + place) % len(home)][...] = new
+            elif state["kind"] == "KeyValue" and name in graph.outputs:
+                axis, here = state["axis"] + 1, slice(index, index + size)
+                np.moveaxis(home, axis, 0)[here] = np.moveaxis(graph.outputs[name], axis, 0)[here]
+            elif name in graph.outputs:
+                home[...] = graph.outputs[name]
+        return size
+
+    def reset(self, inputs):
+        """Makes everything ready for the first site."""
         for array, value in self._fills:
             array[...] = value
         for graph in (self.step, self.begin_block):

@@ -20,6 +20,20 @@ def num_sites(manifest, value) -> int:
     return int(value)
 
 
+def filters(head: dict, top_k, top_p) -> bool:
+    """Whether symbols are drawn among the likeliest alone."""
+    if top_k is None and top_p is None:
+        return False
+    if not head.get("logits"):
+        raise ValueError(
+            f"`top_k` and `top_p` need a head with logits, such as Categorical; this one is {head['class']}."
+        )
+    arguments.whole_or_none(top_k=top_k)
+    if top_p is not None and (isinstance(top_p, bool) or not isinstance(top_p, (int, float)) or not 0 < top_p <= 1):
+        raise ValueError(f"`top_p` must lie in (0, 1]; got {top_p!r}.")
+    return True
+
+
 def symbols(x, event_shape, num_symbols, limit) -> np.ndarray:
     """`x` as int32 symbols [B, *event_shape]."""
     x = np.asarray(x)

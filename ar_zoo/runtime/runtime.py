@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,17 @@ import numpy as np
 from ar_zoo.core import arguments
 from ar_zoo.core.known import first_unknown, known_sites
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.runtime import request
+from ar_zoo.runtime import litert, onnx, request, saved_model
 from ar_zoo.runtime.artifact import read_manifest
-from ar_zoo.runtime.litert import Graph
+from ar_zoo.runtime.draw import filtered_draw
 from ar_zoo.runtime.loop import Loop
 
-ENGINES = {"litert": Graph}
+# engine → what it opens, and which of an export's formats that is
+ENGINES = {
+    "litert": (litert.Graph, "tflite"),
+    "onnx": (onnx.Graph, "onnx"),
+    "saved_model": (saved_model.Graph, "saved_model"),
+}
 
 
 def load(folder, engine: str = "litert") -> Runtime:
@@ -24,7 +29,8 @@ def load(folder, engine: str = "litert") -> Runtime:
 
     Args:
         folder: what `ar_zoo.export` wrote; every file that is run is checked against its sha256.
-        engine: `"litert"`, which runs the TFLite files on one thread.
+        engine: what runs it, on one thread: `"litert"` the TFLite files, `"onnx"` (onnxruntime) the ONNX files,
+            `"saved_model"` (TensorFlow) the SavedModel.
 
     Raises:
         ValueError: unknown engine, or an export that is not whole.
@@ -36,7 +42,8 @@ def load(folder, engine: str = "litert") -> Runtime:
     """
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
-    return Runtime(Path(folder), read_manifest(folder), ENGINES[engine])
+    graph, format = ENGINES[engine]
+    return Runtime(Path(folder), read_manifest(folder, format), graph, format)
 
 
 class Runtime:
@@ -51,11 +58,13 @@ class Runtime:
         num_sites: sites of an event; of one that can be scored, where the length is free.
     """
 
-    def __init__(self, folder: Path, manifest: dict, graph):
+    def __init__(self, folder: Path, manifest: dict, graph, format: str):
         self.manifest = manifest
         self.batch_size, self.num_sites = manifest["batch_size"], manifest["num_sites"]
         self._event_shape, self._site_shape = tuple(manifest["event_shape"]), tuple(manifest["site_shape"])
-        self._open = lambda name: graph(folder / manifest["endpoints"][name]["tflite"], manifest["endpoints"][name])
+        ends = {name: {"name": name, **endpoint} for name, endpoint in manifest["endpoints"].items()}
+        self._open = lambda name: graph(folder / ends[name][format], ends[name])
+        self._opened = cache(self._open)
         self._turn = 0
 
     def sample(
@@ -68,6 +77,8 @@ class Runtime:
         mask=None,
         temperature: float = 1.0,
         num_sites: int | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> np.ndarray:
         """Draws events: the same ones, for the same arguments, as `AutoregressiveModel.sample`.
 
@@ -79,6 +90,8 @@ class Runtime:
             given, mask: an event, and which of its sites are kept. A kept site informs those after it only.
             temperature: divides the logits; 0 takes the most likely symbol at each site.
             num_sites: the length, where it is free; the exported one by default.
+            top_k, top_p: draw among the k most likely symbols alone, among the fewest that are likely by p together; of
+                heads with logits.
 
         Returns:
             int32 [num_samples, *event_shape].
@@ -87,7 +100,7 @@ class Runtime:
             >>> runtime.sample(4, seed=1, temperature=0.8).shape
             (4, 28, 28, 1)
         """
-        batches = self._batches(num_samples, seed, context, prefix, given, mask, temperature, num_sites)
+        batches = self._batches(num_samples, seed, context, prefix, given, mask, temperature, num_sites, top_k, top_p)
         drawn = []
         for x, sites, rows in batches:
             for _ in sites:
@@ -106,6 +119,8 @@ class Runtime:
         mask=None,
         temperature: float = 1.0,
         num_sites: int | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Draws as `sample` does, and hands out each site as soon as it is there, from the first that is not known.
 
@@ -125,7 +140,7 @@ class Runtime:
                 f"`num_samples` must be at most {self.batch_size}, the exported batch size, to stream; got "
                 f"{num_samples}. Export with a larger `batch_size`, or use `sample`."
             )
-        batches = self._batches(num_samples, seed, context, prefix, given, mask, temperature, num_sites)
+        batches = self._batches(num_samples, seed, context, prefix, given, mask, temperature, num_sites, top_k, top_p)
         return self._stream(*next(batches))
 
     def _stream(self, x, sites, rows):
@@ -164,7 +179,7 @@ class Runtime:
         each = each[:, :length]
         return each.reshape(count, -1).sum(axis=1, dtype=np.float64).astype(np.float32), each
 
-    def params(self, x, context=None) -> np.ndarray:
+    def params(self, x, context=None, chunk: int | None = None) -> np.ndarray:
         """The head's parameters at each site, given the sites before it, from the chain of cached steps.
 
         What a host needs that has its own way to draw or to code symbols.
@@ -172,6 +187,7 @@ class Runtime:
         Args:
             x: int symbols [B, *event_shape], B at most the exported batch size.
             context: as in `sample`.
+            chunk: take the sites so many at once, by `verify_K`, which must have been exported for this number.
 
         Returns:
             float32 [B, sites, params_size].
@@ -189,7 +205,21 @@ class Runtime:
         context = request.rows_of_context(self.manifest["context"], context, count)
         x = x.reshape(count, -1, *self._site_shape)[rows]
         found = np.empty((self.batch_size, x.shape[1], self.manifest["head"]["params_size"]), np.float32)
-        for site in self._stepper.run(x, np.ones(x.shape[:2], bool), 0, {n: v[rows] for n, v in context.items()}, {}):
+        context = {name: value[rows] for name, value in context.items()}
+        known, first = np.ones(x.shape[:2], bool), 0
+        if chunk is not None:
+            graph = self._chunks("verify").get(chunk)
+            if graph is None:
+                raise ValueError(
+                    f"`chunk` must be one of {sorted(self._chunks('verify'))}, which were exported; got {chunk!r}. "
+                    "Export with another `verify`."
+                )
+            self._stepper.reset(context)
+            while first + chunk <= x.shape[1]:
+                self._stepper.read(graph, x, first, context)
+                found[:, first : first + chunk] = graph.outputs["params"]
+                first += chunk
+        for site in self._stepper.run(x, known, 0, context, {}, first=first):
             found[:, site] = self._stepper.step.outputs["params"]
         return found[:count]
 
@@ -214,15 +244,27 @@ class Runtime:
     def _stepper(self) -> Loop:
         return Loop(self.manifest, self._open("step"), self._begin_block)
 
+    @cached_property
+    def _prefill(self):
+        return list(self._chunks("prefill").values())
+
+    def _chunks(self, kind) -> dict:
+        """size → the graph of `prefill_N` or `verify_K`."""
+        sizes = sorted(
+            int(name.rpartition("_")[2]) for name in self.manifest["endpoints"] if name.startswith(f"{kind}_")
+        )
+        return {size: self._opened(f"{kind}_{size}") for size in sizes}
+
     @property
     def _begin_block(self):
         return self._open("begin_block") if "begin_block" in self.manifest["endpoints"] else None
 
-    def _batches(self, num_samples, seed, context, prefix, given, mask, temperature, num_sites):
+    def _batches(self, num_samples, seed, context, prefix, given, mask, temperature, num_sites, top_k=None, top_p=None):
         """Checks everything, then gives (x, sites being drawn into it, rows that count) for one batch after another."""
         head = self.manifest["head"]
         arguments.whole(num_samples=num_samples)
         temperature = arguments.temperature(temperature)
+        filtered = request.filters(self.manifest["head"], top_k, top_p)
         sites = request.num_sites(self.manifest, num_sites)
         shapes = (self._event_shape, self._site_shape, head["num_symbols"])
         values, known = known_sites(num_samples, sites, *shapes, prefix, given, mask)
@@ -236,14 +278,25 @@ class Runtime:
                 rows = np.minimum(np.arange(first, first + self.batch_size), num_samples - 1)
                 x, noise = values[rows], np.ascontiguousarray(np.swapaxes(noise_of(rows), 0, 1))
                 inputs = {"temperature": temperature} | {name: value[rows] for name, value in context.items()}
-                yield x, self._drawn(x, known[rows], start, inputs, noise), min(self.batch_size, num_samples - first)
+                draw = None
+                if filtered:
+                    draw = lambda params, site, noise=noise: filtered_draw(  # noqa: E731
+                        params, noise[site, :, 0], temperature, top_k, top_p
+                    )
+                yield (
+                    x,
+                    self._drawn(x, known[rows], start, inputs, noise, draw),
+                    min(self.batch_size, num_samples - first),
+                )
 
         return batches()
 
-    def _drawn(self, x, known, start, inputs, noise):
+    def _drawn(self, x, known, start, inputs, noise, draw):
         self._turn += 1
         mine = self._turn
-        for site in self._sampler.run(x, known, start, inputs, {"noise": noise}):
+        loop = self._sampler if draw is None else self._stepper
+        chunks = self._prefill if start > 1 else ()
+        for site in loop.run(x, known, start, inputs, {"noise": noise}, chunks, draw):
             yield start, site
             if self._turn != mine:
                 raise RuntimeError(

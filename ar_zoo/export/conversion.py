@@ -1,4 +1,4 @@
-"""Endpoints as TFLite files with built-in operations only, converted from a SavedModel in a process of its own."""
+"""Endpoints as TFLite or ONNX files, converted from a SavedModel in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ import sys
 import tempfile
 from pathlib import Path
 
-_PROGRAM = Path(__file__).with_name("convert.py")
+_PROGRAM = ("-P", "-m", "ar_zoo.export.convert")  # -P: nothing in the folder that one is in is imported
+TITLES = {"tflite": "TFLite", "onnx": "ONNX"}
 
 
 class Converter:
     """The converting process: it starts at once, so that it loads TensorFlow while the caller traces and saves.
 
+    Args:
+        format: `"tflite"` or `"onnx"`.
+
     Example:
-        >>> with Converter() as converter:
+        >>> with Converter("tflite") as converter:
         ...     list(converter.convert("saved_model", {"score": "score.tflite"}))
         ['score']
     """
 
+    def __init__(self, format):
+        self._format, self._title = format, TITLES[format]
+
     def __enter__(self):
-        # The GPU, if there is one, stays with the caller.
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        # The GPU, if there is one, stays with the caller; this very ar_zoo is found wherever it lies.
+        here = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": here}
         self._errors = tempfile.TemporaryFile("w+")
-        # -P keeps this folder, whose files have plain names, off the program's import path.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_PROGRAM)],
+            [sys.executable, *_PROGRAM, self._format],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -52,7 +59,7 @@ class Converter:
             the name of each endpoint when its file is written.
 
         Raises:
-            ValueError: an endpoint needs operations that TFLite has not built in.
+            ValueError: an endpoint needs operations that the format lacks.
             RuntimeError: the converting process died.
         """
         task = {"saved_model": str(saved_model), "files": {name: str(path) for name, path in files.items()}}
@@ -60,20 +67,22 @@ class Converter:
             self._process.stdin.write(json.dumps(task) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise RuntimeError(f"The TFLite converter did not start: {self._last_words()}") from None
+            raise RuntimeError(f"The {self._title} converter did not start: {self._last_words()}") from None
         for endpoint in files:
             answer = self._process.stdout.readline()
             if not answer:
-                raise RuntimeError(f"The TFLite converter died while converting `{endpoint}`: {self._last_words()}")
+                raise RuntimeError(
+                    f"The {self._title} converter died while converting `{endpoint}`: {self._last_words()}"
+                )
             answer = json.loads(answer)
             if answer["ops"]:
                 raise ValueError(
-                    f"`{endpoint}` needs {', '.join(answer['ops'])}, which TFLite has not built in; exports hold "
+                    f"`{endpoint}` needs {', '.join(answer['ops'])}, which {self._title} has not built in; exports hold "
                     "built-in operations only. Write the model or its head with other operations of `keras.ops`, or "
-                    "leave 'tflite' out of `formats`."
+                    f"leave {self._format!r} out of `formats`."
                 )
             if answer["message"]:
-                raise RuntimeError(f"The TFLite converter refused `{endpoint}`: {answer['message']}")
+                raise RuntimeError(f"The {self._title} converter refused `{endpoint}`: {answer['message']}")
             yield endpoint
 
     def _last_words(self) -> str:

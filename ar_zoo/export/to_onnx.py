@@ -1,0 +1,148 @@
+"""One endpoint of a SavedModel as an ONNX file. Runs in the process that `convert.py` is.
+
+tf2onnx writes an invalid file, without failing, for operations that it does not know. So what it lacks and the zoo needs
+is registered here, and a file counts as written when ONNX's checker and onnxruntime have accepted it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import warnings
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from ar_zoo.export.refused import Refused
+
+OPSET = 18
+
+
+def convert(saved_model: str, endpoint: str, path: str) -> None:
+    tf2onnx = _tf2onnx()
+    import onnx
+    import onnxruntime
+
+    loaded = tf.saved_model.load(saved_model)  # held: it owns the variables
+    signature = loaded.signatures[endpoint]
+    frozen = convert_variables_to_constants_v2(signature, lower_control_flow=False)
+    # A signature's inputs are placeholders of their own names.
+    inputs = {tensor.op.name: tensor.name for tensor in frozen.inputs}
+    # A signature's outputs come in the order of their names.
+    outputs = dict(zip(sorted(signature.structured_outputs), (tensor.name for tensor in frozen.outputs), strict=True))
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(frozen.graph.as_graph_def(), name="")
+        converted = tf2onnx.tfonnx.process_tf_graph(
+            graph, opset=OPSET, input_names=list(inputs.values()), output_names=list(outputs.values())
+        )
+    model = tf2onnx.optimizer.optimize_graph(converted).make_model(endpoint)
+    _rename(model.graph, inputs, {onnx_name(name, inputs): tensor for name, tensor in outputs.items()})
+    unknown = {node.op_type for node in model.graph.node} - {schema.name for schema in onnx.defs.get_all_schemas()}
+    if unknown:
+        raise Refused(f"ONNX {OPSET} has no {', '.join(sorted(unknown))}", unknown)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # both raise bare C++ errors of many classes
+        raise Refused(re.sub(r"\s+", " ", str(error))) from None
+    pathlib.Path(path).write_bytes(model.SerializeToString())
+
+
+def onnx_name(output: str, inputs) -> str:
+    """In an ONNX file nothing is called the same twice: a state that comes in and goes out goes out as `new_…`."""
+    return f"new_{output}" if output in inputs else output
+
+
+def _rename(graph, *named):
+    """Gives inputs and outputs of an ONNX graph the endpoint's own names, wherever they stand."""
+    names = {old: new for group in named for new, old in group.items()}
+    taken = set(names.values())
+    inside = lambda name: names.get(name, f"inner_{name}" if name in taken else name)  # noqa: E731
+    for value in [*graph.input, *graph.output, *graph.initializer, *graph.value_info]:
+        value.name = inside(value.name)
+    for node in graph.node:
+        node.input[:] = map(inside, node.input)
+        node.output[:] = map(inside, node.output)
+
+
+def _tf2onnx():
+    """tf2onnx, mended for NumPy 2 (as Keras does), with handlers for what it lacks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # `hasattr(np, "object")`
+        from keras.src.export.tf2onnx_lib import patch_tf2onnx
+
+        patch_tf2onnx()
+    import tf2onnx.tfonnx
+    from onnx import onnx_pb
+    from tf2onnx.handler import tf_op
+
+    def replace(ctx, node, operation, inputs):
+        """Puts an ONNX operation in the node's place."""
+        shapes, dtypes, name, outputs = node.output_shapes, node.output_dtypes, node.name, node.output
+        ctx.remove_node(name)
+        ctx.make_node(operation, inputs, name=name, outputs=outputs, shapes=shapes, dtypes=dtypes)
+
+    def is_whole(ctx, value):
+        return ctx.get_dtype(value) in (onnx_pb.TensorProto.INT32, onnx_pb.TensorProto.INT64)
+
+    @tf_op("XlaDynamicUpdateSlice")
+    class UpdateSlice:
+        """`slice_update`: along each axis that the update does not fill, positions from `start` on are taken from it."""
+
+        @classmethod
+        def version_13(cls, ctx, node, **kwargs):
+            def constant(value):
+                return ctx.make_const(tf2onnx.utils.make_name("update"), np.array(value, np.int64)).output[0]
+
+            def make(operation, *inputs, **attributes):
+                return ctx.make_node(operation, list(inputs), attr=attributes).output[0]
+
+            def within(value, last):
+                return make("Max", make("Min", value, constant(last)), constant(0))
+
+            old, new, start = node.input
+            shape = ctx.get_shape(old)
+            start = make("Cast", start, to=onnx_pb.TensorProto.INT64)
+            inside = None
+            for axis, (size, count) in enumerate(zip(shape, ctx.get_shape(new), strict=True)):
+                if size == count:
+                    continue
+                first = within(make("Gather", start, constant(axis)), size - count)
+                place = make("Sub", constant(np.arange(size)), first)
+                here = make("And", make("GreaterOrEqual", place, constant(0)), make("Less", place, constant(count)))
+                here = make("Reshape", here, constant([size if i == axis else 1 for i in range(len(shape))]))
+                inside = here if inside is None else make("And", inside, here)
+                new = make("Gather", new, within(place, count - 1), axis=axis)
+            if inside is None:
+                replace(ctx, node, "Identity", [new])
+            else:
+                replace(ctx, node, "Where", [inside, new, old])
+
+    @tf_op("FloorMod")
+    class FloorModulo:
+        """tf2onnx gives whole numbers the sign of the dividend; TensorFlow, and ONNX's Mod, that of the divisor."""
+
+        @classmethod
+        def version_13(cls, ctx, node, **kwargs):
+            old, by = node.input
+            if is_whole(ctx, old):
+                replace(ctx, node, "Mod", [old, by])
+                return
+            times = ctx.make_node("Floor", [ctx.make_node("Div", [old, by]).output[0]]).output[0]
+            replace(ctx, node, "Sub", [old, ctx.make_node("Mul", [times, by]).output[0]])
+
+    @tf_op("FloorDiv")
+    class FloorQuotient:
+        """The same for quotients: tf2onnx rounds whole ones towards zero."""
+
+        @classmethod
+        def version_13(cls, ctx, node, **kwargs):
+            old, by = node.input
+            if is_whole(ctx, old):
+                rest = ctx.make_node("Mod", [old, by]).output[0]
+                replace(ctx, node, "Div", [ctx.make_node("Sub", [old, rest]).output[0], by])
+                return
+            replace(ctx, node, "Floor", [ctx.make_node("Div", [old, by]).output[0]])
+
+    return tf2onnx

@@ -1,0 +1,22 @@
+"""One endpoint of a SavedModel as a TFLite file of built-in operations. Runs in the process that `convert.py` is."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError  # what `convert` raises; it has no public name
+
+from ar_zoo.export.refused import Refused
+
+
+def convert(saved_model: str, endpoint: str, path: str) -> None:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[endpoint])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    try:
+        content = converter.convert()
+    except ConverterError as error:
+        listed = re.findall(r"(?:TF Select|Custom) ops: ([\w, ]+)", str(error))
+        raise Refused(str(error), [name.strip() for line in listed for name in line.split(",")]) from None
+    pathlib.Path(path).write_bytes(content)
