@@ -14,8 +14,8 @@ the rows above around. States go by their path in the cache's spec (`layer_0_lef
 `ar_zoo.core.cache` lists for exported graphs: a delay line comes in as its taps (`…_taps`) and goes out as what is to
 be pushed (`…_push`), and for several sites at once as its whole history, oldest first (`…_history`), and as all that is to
 be pushed (`…_pushes`); a link comes out of `begin_block` for the whole block (`…_block`) and goes into `step` for one
-site (`…_site`), place `site number within the block · places / sites of the block`. In ONNX files, where no two tensors share a name, a state that comes in and goes out
-goes out as `new_…`.
+site (`…_site`), place `site number within the block · places / sites of the block`. In ONNX files, where no two tensors
+share a name, a state that comes in and goes out goes out as `new_…`.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ def test_state():
 def test_delay_line(taps, ragged):
     kind, pushed = DelayLine((2,), taps), np.random.default_rng(0).normal(size=(3, 20, 2)).astype("float32")
     line = kind.init(3)
+    lines = [line]
     for t in range(20):
         index = ops.full((3,), t) if ragged else t
         for tap, value in zip(taps, kind.read(line, index), strict=True):
@@ -45,8 +46,16 @@ def test_delay_line(taps, ragged):
             history = np.asarray(kind.history(line, t + 1))
             padded = np.concatenate([np.zeros((3, kind.depth, 2)), pushed], axis=1)
             np.testing.assert_array_equal(history, padded[:, t + 1 : t + 1 + kind.depth])
-            again = kind.replace(ops.convert_to_tensor(history), t + 1)
-            np.testing.assert_array_equal(np.asarray(again["ring"]), np.asarray(line["ring"]))
+            for first in range(max(0, t - 7), t + 1):  # chunks shorter and longer than the queue
+                chunk = kind.extend(lines[first], ops.convert_to_tensor(pushed[:, first : t + 1]), first)
+                np.testing.assert_array_equal(np.asarray(chunk["ring"]), np.asarray(line["ring"]))
+            lines.append(line)
+
+
+def test_a_chunk_of_an_exported_delay_line():
+    kind, history = DelayLine((2,), (4, 2)), np.random.default_rng(0).normal(size=(3, 4, 2)).astype("float32")
+    assert kind.history({"history": history}, 7) is history
+    assert kind.extend({"history": history}, "new", 7) == {"pushes": "new"}
 
 
 def test_delay_lines_taken_out_and_put_back():

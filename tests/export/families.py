@@ -20,6 +20,7 @@ FAMILIES = {
 }
 SITES = {"gated_pixel_cnn": None, "wavenet": 12, "gpt": None}
 BATCH = 2
+CHUNKS = dict(prefill=(4,), verify=(3,))  # of families without blocks
 
 
 def randomised(model, seed=0, scale=0.4):
@@ -48,7 +49,9 @@ def exported(tmp_path_factory):
         with open(shared / f"{family}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (shared / family).exists():
-                ar_zoo.export(model(family), shared / family, batch_size=BATCH, num_sites=SITES[family], progress=False)
+                chunks = {} if model(family).block_sizes else CHUNKS
+                arguments = dict(batch_size=BATCH, num_sites=SITES[family], progress=False, **chunks)
+                ar_zoo.export(model(family), shared / family, ar_zoo.export.artifact.FORMATS, **arguments)
         return shared / family
 
     return folder

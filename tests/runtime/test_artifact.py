@@ -106,5 +106,17 @@ def test_newer_format(folder):
 
 
 def test_export_without_tflite(folder):
-    edit(folder, lambda manifest: [endpoint.pop("tflite") for endpoint in manifest["endpoints"].values()])
-    refused(folder, r"has no TFLite file for `\w+`. Export it with formats=\('tflite',\)")
+    edit(folder, lambda manifest: [endpoint.pop("tflite", 0) for endpoint in manifest["endpoints"].values()])
+    refused(folder, r"holds nothing in the format TFLite. Export it with formats=\('tflite',\)")
+
+
+@pytest.mark.parametrize(
+    ("engine", "file"), [("onnx", "sample_step.onnx"), ("saved_model", "saved_model/saved_model.pb")]
+)
+def test_other_engines_check_their_files(folder, engine, file):
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    assert load(folder).sample().shape == (1, 12), "what is not run is not checked"
+    with pytest.raises(ValueError, match=f"{file} does not match the sha256"):
+        load(folder, engine)

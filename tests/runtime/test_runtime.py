@@ -10,40 +10,17 @@ import pytest
 import tensorflow as tf
 
 import ar_zoo
-from ar_zoo.runtime import Runtime, load
-from ar_zoo.runtime.artifact import read_manifest
+from ar_zoo.runtime import load, saved_model
+from ar_zoo.runtime.draw import filtered_draw
 from tests.export.families import FAMILIES, SITES, model
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
-class SavedModelGraph:
-    """A signature of a SavedModel behind the same three names as `ar_zoo.runtime.litert.Graph`."""
-
-    def __init__(self, signature, endpoint):
-        self._signature = signature
-        self.inputs = {slot["name"]: np.zeros(slot["shape"], slot["dtype"]) for slot in endpoint["inputs"]}
-        self.outputs = {slot["name"]: np.zeros(slot["shape"], slot["dtype"]) for slot in endpoint["outputs"]}
-
-    def run(self):
-        outputs = self._signature(**{name: tf.constant(value) for name, value in self.inputs.items()})
-        for name, value in outputs.items():
-            self.outputs[name][...] = value
-
-
-@pytest.fixture(params=["litert", "saved_model"])
+@pytest.fixture(params=["litert", "onnx", "saved_model"])
 def opened(request, exported):
     """family → its `Runtime` on the engine under test."""
-
-    def open_export(family):
-        folder = exported(family)
-        if request.param == "litert":
-            return load(folder)
-        loaded = tf.saved_model.load(str(folder / "saved_model"))
-        graph = lambda path, endpoint: SavedModelGraph(loaded.signatures[path.stem], endpoint)  # noqa: E731
-        return Runtime(folder, read_manifest(folder), graph)
-
-    return open_export
+    return lambda family: load(exported(family), engine=request.param)
 
 
 def context_of(family, rows):
@@ -97,6 +74,73 @@ def test_chained_steps_equal_the_whole(opened, family):
     )
 
 
+@pytest.mark.parametrize("family", ["wavenet", "gpt"])
+def test_chunks_equal_single_steps(opened, family):
+    x, context = model(family).sample(2, seed=2, num_sites=SITES[family])[:, :11], context_of(family, 2)
+    runtime = opened(family)
+    np.testing.assert_allclose(runtime.params(x, context, chunk=3), runtime.params(x, context), atol=1e-5)
+    with pytest.raises(ValueError, match=r"`chunk` must be one of \[3\], which were exported; got 5"):
+        runtime.params(x, context, chunk=5)
+
+
+@pytest.mark.parametrize("family", ["wavenet", "gpt"])
+def test_a_known_beginning_is_read_in_chunks(exported, family, monkeypatch):
+    runtime, read = load(exported(family)), []
+    whole = runtime.sample(2, seed=4)
+    expected = runtime.sample(2, seed=5, prefix=whole[:, :10])
+    loop = runtime._sampler
+    monkeypatch.setattr(loop, "read", lambda graph, *rest, real=loop.read: read.append(real(graph, *rest)) or read[-1])
+    np.testing.assert_array_equal(runtime.sample(2, seed=5, prefix=whole[:, :10]), expected)
+    assert read == [4, 4]
+
+
+@every_family
+def test_generate_in_saved_model_is_the_sample(exported, family):
+    generate = tf.saved_model.load(str(exported(family) / "saved_model")).signatures["generate"]
+    context = {name: value[:2].astype(np.int32) for name, value in (context_of(family, 2) or {}).items()}
+    for seed, temperature, known in ((3, 1.0, 0), (2**40, 0.7, 5)):
+        expected = model(family).sample(2, seed=seed, temperature=temperature, context=context, num_sites=SITES[family])
+        sites = expected.reshape(2, -1)
+        if known:
+            expected = model(family).sample(
+                2, seed=9, temperature=temperature, context=context, num_sites=SITES[family], prefix=sites[:, :known]
+            )
+        inputs = dict(prefix=sites, prefix_length=known, **context)
+        inputs = {name: tf.constant(value, tf.int32) for name, value in inputs.items()}
+        drawn = generate(
+            seed=tf.constant(9 if known else seed, tf.int64), temperature=tf.constant(temperature), **inputs
+        )
+        np.testing.assert_array_equal(drawn["x"], expected)
+
+
+@every_family
+def test_drawing_among_the_likeliest(exported, family):
+    runtime, context = load(exported(family)), context_of(family, 2)
+    whole = runtime.sample(2, seed=4, context=context)
+    np.testing.assert_array_equal(runtime.sample(2, seed=4, context=context, top_k=99, top_p=1.0), whole)
+    greedy = runtime.sample(2, seed=4, context=context, temperature=0)
+    np.testing.assert_array_equal(runtime.sample(2, seed=7, context=context, top_k=1), greedy)
+    np.testing.assert_array_equal(runtime.sample(2, seed=7, context=context, top_p=1e-6), greedy)
+    drawn = runtime.sample(2, seed=7, context=context, top_k=2)
+    params = runtime.params(drawn, context)
+    flat = drawn.reshape(2, -1, 1)
+    rank = np.sum(params > np.take_along_axis(params, flat, axis=-1), axis=-1)
+    assert rank.max() == 1
+    np.testing.assert_array_equal(
+        np.concatenate(list(runtime.stream(2, seed=7, context=context, top_k=2))), flat.T.ravel()
+    )
+
+
+def test_filtered_draw_by_hand():
+    logits = np.log(np.array([[0.1, 0.4, 0.2, 0.3]], np.float32))
+    draw = lambda u, **filters: int(filtered_draw(logits, np.array([u], np.float32), 1.0, **filters)[0])  # noqa: E731
+    assert [draw(u) for u in (0.05, 0.3, 0.6, 0.9)] == [0, 1, 2, 3]
+    assert [draw(u, top_k=2) for u in (0.01, 0.56, 0.58, 0.99)] == [1, 1, 3, 3], "of 4 to 3"
+    assert [draw(u, top_p=0.7) for u in (0.01, 0.56, 0.58, 0.99)] == [1, 1, 3, 3], "0.4 and 0.3 are enough"
+    assert {draw(u, top_p=0.71) for u in np.linspace(0.01, 0.99, 30)} == {1, 2, 3}
+    assert {draw(u, top_k=3, top_p=0.5) for u in np.linspace(0.01, 0.99, 30)} == {1, 3}
+
+
 @every_family
 def test_stream_is_the_sample_site_by_site(exported, family):
     runtime = load(exported(family))
@@ -135,8 +179,9 @@ def test_sampling_needs_neither_tensorflow_nor_keras(exported):
     program = (
         "import sys, ar_zoo.runtime as r\n"
         f"for family in {list(FAMILIES)}:\n"
-        f"    runtime = r.load({str(exported('gpt').parent)!r} + '/' + family)\n"
-        "    runtime.score(runtime.sample(3, seed=1)); runtime.decode(next(runtime.stream()))\n"
+        "    for engine in ('litert', 'onnx'):\n"
+        f"        runtime = r.load({str(exported('gpt').parent)!r} + '/' + family, engine)\n"
+        "        runtime.score(runtime.sample(3, seed=1)); runtime.decode(next(runtime.stream()))\n"
         "print(*{name.partition('.')[0] for name in sys.modules})\n"
     )
     for family in FAMILIES:
@@ -159,6 +204,8 @@ def test_sampling_needs_neither_tensorflow_nor_keras(exported):
         ("gpt", {"prefix": [0.5]}, "`prefix` must hold integer symbols"),
         ("gpt", {"given": np.zeros(12, int)}, "`given` and `mask` go together"),
         ("gpt", {"given": np.zeros(11, int), "mask": np.ones(12, bool)}, r"`given` must have shape \[12\]"),
+        ("gpt", {"top_k": 0}, "`top_k` must be an integer of at least 1, or None; got 0"),
+        ("gpt", {"top_p": 0.0}, r"`top_p` must lie in \(0, 1\]; got 0.0"),
         ("gpt", {"context": 1}, "this model takes no context"),
         ("gated_pixel_cnn", {"num_sites": 7}, "`num_sites` is fixed at 40"),
         ("gated_pixel_cnn", {"context": 4}, r"`context\['label'\]` must hold integers in 0\.\.2"),
@@ -200,14 +247,30 @@ def test_a_batch_too_large_to_do_at_once(exported):
 
 
 def test_unknown_engine(exported):
-    with pytest.raises(ValueError, match="`engine` must be one of 'litert'; got 'onnx'"):
-        load(exported("gpt"), engine="onnx")
+    with pytest.raises(ValueError, match="`engine` must be one of 'litert', 'onnx', 'saved_model'; got 'torch'"):
+        load(exported("gpt"), engine="torch")
 
 
-def test_engine_that_is_not_installed(exported, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(ImportError, match="pip install ai-edge-litert"):
-        load(exported("gpt")).sample()
+@pytest.mark.parametrize(
+    ("engine", "module", "install"),
+    [
+        ("litert", "ai_edge_litert.interpreter", "pip install ai-edge-litert"),
+        ("onnx", "onnxruntime", r"pip install 'ar_zoo\[onnx\]'"),
+        ("saved_model", "tensorflow", "pip install tensorflow"),
+    ],
+)
+def test_engine_that_is_not_installed(exported, monkeypatch, engine, module, install):
+    monkeypatch.setitem(sys.modules, module, None)
+    saved_model._loaded.cache_clear()
+    with pytest.raises(ImportError, match=install):
+        load(exported("gpt"), engine).sample()
+
+
+def test_top_k_needs_logits(exported):
+    runtime = load(exported("gpt"))
+    runtime.manifest["head"] = runtime.manifest["head"] | {"logits": False}
+    with pytest.raises(ValueError, match="need a head with logits, such as Categorical; this one is Categorical"):
+        runtime.sample(top_k=2)
 
 
 def test_the_runtime_is_reached_from_the_front(exported):
