@@ -171,7 +171,8 @@ def _export(options):
     import ar_zoo
 
     sites = options.sites or (model.max_sites or 8000 if model.num_sites is None else None)
-    folder = ar_zoo.export(model, options.folder, tuple(options.formats), options.batch_size, sites)
+    chunks = dict(prefill=options.prefill, verify=options.verify or ())
+    folder = ar_zoo.export(model, options.folder, tuple(options.formats), options.batch_size, sites, **chunks)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"{path.stat().st_size:>12,}  {path.resolve()}")
 
@@ -262,13 +263,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--sample-rate", type=int, default=8000, help="samples per second that sound must have (default 8000)")
     add("--json", action="store_true", help="JSON in place of a table")
 
-    summary = "write a model as SavedModel and TFLite"
-    add = command("export", _export, summary, "gated_pixel_cnn.mnist digits --formats tflite").add_argument
+    summary = "write a model as SavedModel, TFLite and ONNX"
+    examples = ("gated_pixel_cnn.mnist digits --formats tflite", "gpt.kjv bible --formats onnx --prefill 16 128")
+    add = command("export", _export, summary, *examples).add_argument
     add("model", help=MODEL_HELP)
     add("folder", help="where; an older export there is replaced")
-    add("--formats", nargs="+", choices=FORMATS, default=FORMATS, help=f"default {' '.join(FORMATS)}")
+    add("--formats", nargs="+", choices=FORMATS, default=["saved_model", "tflite"], help="default saved_model tflite")
     add("--batch-size", type=int, default=1, help="rows that the graphs work on at once (default 1)")
     add("--sites", type=int, help="longest event that is scored, where length is free (default the model's, or 8000)")
+    add("--prefill", type=int, nargs="*", help="sizes of the chunks that a known beginning is read in (default 64)")
+    add("--verify", type=int, nargs="*", help="sizes of chunks that give the parameters of each site (default none)")
 
     add = command("demo", _demo, "run what `make demo` runs, in a clone of the repository", "").add_argument
     add("--out", default="demo_out", help="the folder for what it makes (default demo_out)")

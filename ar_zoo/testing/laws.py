@@ -168,8 +168,11 @@ def _first(context, count):
     return context and {name: value[:count] for name, value in context.items()}
 
 
-def sampling(cls, draws=20_000):
-    """Law 5: samples follow exp(log_prob): a chi-square test over all events of a small space, with a fixed seed."""
+def sampling(cls, draws=20_000, drawer=None):
+    """Law 5: samples follow exp(log_prob): a chi-square test over all events of a small space, with a fixed seed.
+
+    `drawer` makes of a model, and of the length of an event where it is free, what `sample` is asked of, say an export.
+    """
     from scipy.stats import chi2
 
     for model, every in small_models(cls):
@@ -181,7 +184,8 @@ def sampling(cls, draws=20_000):
         repeated = context and {name: np.repeat(value, len(every), axis=0) for name, value in context.items()}
         probability = np.exp(np.asarray(float32.log_prob(every, repeated), np.float64))
         length = None if float32.num_sites else every.shape[1]
-        drawn = float32.sample(draws, seed=1, context=one, num_sites=length)
+        drawing = float32 if drawer is None else drawer(float32, length)
+        drawn = drawing.sample(draws, seed=1, context=one, num_sites=length)
         base = float32.head.num_symbols ** np.arange(every[0].size)[::-1]
         counts = np.bincount(drawn.reshape(draws, -1) @ base, minlength=len(every))
         expected = probability * draws
@@ -210,7 +214,7 @@ def one_noise_one_sample(cls):
     assert np.array_equal(whole, again), "continuing a sample from its own beginning changes it"
     noise = uniform_noise(3, range(5), 0, count, model.head.noise_shape)
     nothing = np.zeros(sites.shape[:2], bool)
-    eager = generate._loop(
+    eager = generate.loop(
         model,
         tf.constant(noise),
         tf.zeros_like(sites),
