@@ -67,7 +67,25 @@ def endpoint(endpoint, formats) -> dict:
     """An endpoint's inputs and outputs, and where each format keeps it."""
     slots = lambda group: [dataclasses.asdict(slot) for slot in group]  # noqa: E731
     described = {"inputs": slots(endpoint.inputs), "outputs": slots(endpoint.outputs)}
+    described["products"] = _products(endpoint.function.graph)
     return described | {format: file_of(endpoint.name, format) for format in formats}
+
+
+def _products(graph) -> list[list[int]]:
+    """Rows, inner size and columns of each matrix product of a graph: what a step cannot do without."""
+    found = []
+    for operation in graph.get_operations():
+        if operation.type in ("MatMul", "BatchMatMulV2"):
+            a, b = (list(tensor.shape) for tensor in operation.inputs)
+            names = ("transpose_a", "transpose_b") if operation.type == "MatMul" else ("adj_x", "adj_y")
+            a, b = (x[::-1] if operation.get_attr(name) else x for x, name in ((a[-2:], names[0]), (b[-2:], names[1])))
+            count = int(np.prod(operation.inputs[0].shape[:-2], dtype=int))
+            found += [[a[0], a[1], b[1]]] * count
+        elif operation.type == "Conv2D":
+            height, width, channels, filters = operation.inputs[1].shape
+            rows = int(np.prod(operation.outputs[0].shape[:3]))
+            found.append([rows, height * width * channels, filters])
+    return found
 
 
 def _state(kind) -> dict:

@@ -54,12 +54,13 @@ class Runtime:
 
     Attributes:
         manifest: the export's manifest.json.
+        format: which of the export's formats is run.
         batch_size: rows that a graph works on at once.
         num_sites: sites of an event; of one that can be scored, where the length is free.
     """
 
     def __init__(self, folder: Path, manifest: dict, graph, format: str):
-        self.manifest = manifest
+        self.manifest, self.format = manifest, format
         self.batch_size, self.num_sites = manifest["batch_size"], manifest["num_sites"]
         self._event_shape, self._site_shape = tuple(manifest["event_shape"]), tuple(manifest["site_shape"])
         ends = {name: {"name": name, **endpoint} for name, endpoint in manifest["endpoints"].items()}

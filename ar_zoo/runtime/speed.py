@@ -1,0 +1,129 @@
+"""How fast an export runs, measured in a process that does nothing else.
+
+python -m ar_zoo.runtime.speed digits_export --engine litert        # one line of JSON
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def measure(folder, engine: str = "litert", num_sites: int | None = None, repeats: int = 3) -> dict:
+    """Runs an export in a process of its own, on one thread, and says how it did.
+
+    Args:
+        folder: what `ar_zoo.export` wrote.
+        engine: as in `load`.
+        num_sites: length of the events, where it is free.
+        repeats: how often each time is taken; the best counts.
+
+    Returns:
+        a dict: `first_site_s`, from nothing loaded to the first site; `sites_per_s`, of all rows of a batch together;
+        `prefill_sites_per_s`, the same for a known beginning, `None` for models that have no `prefill_N`;
+        `memory_mb`, the most that was resident; `files_mb`, of what was run; `site_us`, time of a step (with its share of
+        `begin_block`), and `limit_us`, that of its matrix products alone in NumPy.
+
+    Example:
+        >>> measure("digits_export")["sites_per_s"]
+    """
+    command = [sys.executable, "-P", "-m", "ar_zoo.runtime.speed", str(folder), "--engine", engine]
+    command += ["--repeats", str(repeats)] + ([] if num_sites is None else ["--sites", str(num_sites)])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    one = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+    environment = os.environ | one | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"The measurement of {folder} on {engine} failed: {done.stderr[-2000:].strip()}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _here(folder, engine, num_sites, repeats) -> dict:
+    start = time.perf_counter()
+    from ar_zoo.runtime import load
+
+    runtime = load(folder, engine)
+    next(iter(runtime.stream(num_sites=num_sites)))
+    first = time.perf_counter() - start
+    rows = runtime.batch_size
+    best, x = _best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sites = x.reshape(rows, -1, *runtime.manifest["site_shape"])
+    count, prefill = sites.shape[1], None
+    if any(name.startswith("prefill_") for name in runtime.manifest["endpoints"]):
+        known = sites[:, : count - 1]
+        seconds, _ = _best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites, prefix=known))
+        prefill = rows * (count - 1) / max(seconds - best / count, 1e-9)
+    format = runtime.format
+    run = [name for name in ("sample_step", "begin_block") if name in runtime.manifest["endpoints"]]
+    files = {runtime.manifest["endpoints"][name][format] for name in run}
+    size = sum(path.stat().st_size for file in files for path in _files(Path(folder) / file))
+    return {
+        "engine": engine,
+        "batch_size": rows,
+        "num_sites": count,
+        "first_site_s": first,
+        "sites_per_s": rows * count / best,
+        "prefill_sites_per_s": prefill,
+        "memory_mb": memory,
+        "files_mb": size / 2**20,
+        "site_us": best / count * 1e6,
+        "limit_us": _limit(runtime.manifest, repeats) * 1e6,
+    }
+
+
+def _files(path):
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def _best(repeats, function):
+    """(seconds, result) of the fastest call."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def _limit(manifest, repeats) -> float:
+    """Seconds a site for the matrix products alone, each with weights of its own, as a step meets them."""
+    import numpy as np
+
+    total = 0.0
+    for name, share in (("sample_step", 1), ("begin_block", (manifest["block_sizes"] or [1])[0])):
+        products = manifest["endpoints"].get(name, {}).get("products", [])
+        random = np.random.default_rng(0)
+        pairs = [
+            (random.random((m, k), np.float32), random.random((k, n), np.float32), np.empty((m, n), np.float32))
+            for m, k, n in products
+        ]
+
+        def run(pairs=pairs):
+            for _ in range(100):
+                for a, b, out in pairs:
+                    np.matmul(a, b, out=out)
+
+        total += _best(repeats + 1, run)[0] / 100 / share
+    return total
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="what `ar-zoo export` wrote")
+    parser.add_argument("--engine", default="litert", help="litert, onnx or saved_model (default litert)")
+    parser.add_argument("--sites", type=int, help="length of the events, where it is free (default the exported one)")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each time is taken (default 3)")
+    options = parser.parse_args(arguments)
+    print(json.dumps(_here(options.folder, options.engine, options.sites, options.repeats)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
