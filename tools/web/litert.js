@@ -17,11 +17,10 @@ export async function startLiteRt(folder) {
   const probe = Uint8Array.from(RELAXED_SIMD.match(/../g), (byte) => parseInt(byte, 16));
   const script = `${folder}litert_wasm_${WebAssembly.validate(probe) ? "" : "compat_"}internal.js`;
   const said = [];
-  const note = (line) => said.push(line) > 4 && said.shift(); // every run writes notes: the last are for error messages
+  const note = (line) => said.push(line) > 4 && said.shift(); // the last notes are for error messages
   try {
     importScripts(script);
     const wasm = await self.ModuleFactory({ locateFile: (file) => folder + file, print: note, printErr: note });
-    wasm.setupLogging();
     return { wasm, environment: wasm.LiteRtEnvironment.create(null), said };
   } catch (error) {
     throw new Error(`LiteRT does not start from ${script}: ${error.message}. Write the page again with \`ar-zoo web\`.`);
