@@ -33,7 +33,7 @@ def write_page(folder, models=MODELS, progress: bool = True) -> Path:
     """Writes the page, whole or not at all: its sources, LiteRT's WebAssembly (from npm), and exports of the models.
 
     Args:
-        folder: where; an older folder of that name is replaced.
+        folder: where; an older page there is replaced, anything else is left alone.
         models: names, preset folders or addresses, as `load` takes them: pictures of one channel, sound and text.
         progress: say on standard error what is being done.
 
@@ -41,24 +41,26 @@ def write_page(folder, models=MODELS, progress: bool = True) -> Path:
         The folder's path.
 
     Raises:
-        ValueError: npm is missing or cannot fetch LiteRT; a model that the page cannot show.
+        ValueError: npm is missing or cannot fetch LiteRT; a model that the page cannot show; a folder of something else.
 
     Example:
         >>> web.write_page("web_out", models=("gpt.kjv",))
     """
-    folder, names = Path(folder), _names(models)
-    sources = shipped_folder("tools/web")
+    folder, sources = Path(folder), shipped_folder("tools/web")
+    presets, npm = _presets(models), _npm()  # what cannot work is refused before anything is said or made
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "page.json").is_file():
+        raise ValueError(f"`folder` {folder} holds something that is no page, and would be replaced. Choose another.")
     say = functools.partial(print, file=sys.stderr, flush=True) if progress else lambda *_: None
     with atomic_folder(folder) as out:
         say("Fetching LiteRT.js with npm …")
-        _install_litert(sources, out / "litert")
+        _install_litert(npm, sources, out / "litert")
         for path in sources.iterdir():
             if path.suffix in (".html", ".css", ".js"):
                 shutil.copyfile(path, out / path.name)
         entries = []
-        for name, model in names.items():
+        for name, preset in presets.items():
             say(f"Exporting {name} …")
-            entries.append(_export(name, model, out, progress))
+            entries.append(_export(name, preset, out / "models" / name, progress))
         (out / "page.json").write_text(json.dumps({"models": entries}, indent=1), encoding="utf-8")
     return folder
 
@@ -104,27 +106,34 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def _names(models) -> dict[str, str]:
-    """The name of each model in the page → what to load. Two runs' `best` folders become `best` and `best_2`."""
+def _presets(models) -> dict[str, Path]:
+    """Each model's name in the page → its preset folder. Two runs' `best` folders become `best` and `best_2`."""
     models = (models,) if isinstance(models, str) else tuple(models)
     if not models:
         raise ValueError("`models` must hold at least one name, folder or address; got none.")
-    names = {}
+    presets = {}
     for model in models:
-        plain = Path(str(model).rstrip("/")).name
-        taken = sum(name == plain or name.startswith(f"{plain}_") for name in names)
-        names[f"{plain}_{taken + 1}" if taken else plain] = str(model)
-    return names
+        preset = locate(str(model))
+        name, plain, number = preset.name, preset.name, 1
+        while name in presets:
+            number += 1
+            name = f"{plain}_{number}"
+        presets[name] = preset
+    return presets
 
 
-def _install_litert(sources, out) -> None:
-    """LiteRT's scripts and WebAssembly at the version, and with the hash, that package-lock.json names."""
+def _npm() -> str:
     npm = shutil.which("npm")
     if npm is None:
         raise ValueError(
             "`npm` is not there, and the page's WebAssembly comes through it. Install Node.js 18 or newer "
             "(https://nodejs.org, or `apt-get install nodejs npm`)."
         )
+    return npm
+
+
+def _install_litert(npm, sources, out) -> None:
+    """LiteRT's scripts and WebAssembly at the version, and with the hash, that package-lock.json names."""
     with tempfile.TemporaryDirectory() as folder:
         for file in ("package.json", "package-lock.json"):
             shutil.copyfile(sources / file, Path(folder) / file)
@@ -142,10 +151,9 @@ def _install_litert(sources, out) -> None:
                 shutil.copyfile(found / f"{name}{suffix}", out / f"{name}{suffix}")
 
 
-def _export(name, model, out, progress) -> dict:
+def _export(name, preset, folder, progress) -> dict:
     """Exports one model into the page; returns what page.json says of it."""
-    about = read_manifest(locate(model)).get("about", "")
-    model = load(model)
+    about, model = read_manifest(preset).get("about", ""), load(preset)
     kind = data_kind(model)
     if kind == "symbols" or (kind == "image" and (model.event_shape[-1] != 1 or model.head.site_shape)):
         raise ValueError(
@@ -153,6 +161,6 @@ def _export(name, model, out, progress) -> dict:
             f"{'bare symbols' if kind == 'symbols' else f'pictures of shape {list(model.event_shape)}'}. Leave it out."
         )
     sites = None if model.num_sites is not None else model.max_sites or FREE_SITES
-    export(model, out / "models" / name, ("tflite",), num_sites=sites, progress=progress and sys.stderr.isatty())
+    export(model, folder, ("tflite",), num_sites=sites, progress=progress and sys.stderr.isatty())
     sound = {"sample_rate": SAMPLE_RATE} if kind == "sound" else {}
     return {"name": name, "kind": kind, "folder": f"models/{name}/", "about": about, **sound}

@@ -130,13 +130,21 @@ def test_a_failure_leaves_the_older_page(tmp_path, presets, npm, exports, script
     npm(script)
     folder = tmp_path / "pages" / "page"
     folder.mkdir(parents=True)
-    (folder / "older.html").write_text("older")
+    (folder / "page.json").write_text("older")
     with pytest.raises(ValueError, match=says):
         web.write_page(folder, [str(presets / name) for name in models], progress=False)
     assert [path.relative_to(folder.parent).as_posix() for path in folder.parent.rglob("*")] == [
         "page",
-        "page/older.html",
+        "page/page.json",
     ]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, presets, npm):
+    npm(FAKE_NPM)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds something that is no page"):
+        web.write_page(tmp_path, [str(presets / "letters")], progress=False)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_without_npm_it_says_what_to_install(tmp_path, presets, monkeypatch):
@@ -246,6 +254,7 @@ def test_the_page_in_chromium(tmp_path):
         page, wrong = open_page(browser, address)
         check_digit(page, runtimes["gated_pixel_cnn.mnist"])
         check_completion(page, runtimes["gated_pixel_cnn.mnist"])
+        check_stop(page)
         check_sound(page, runtimes["wavenet.speech8k"])
         check_text(page, ar_zoo.load("gpt.kjv"))
         for name, scheme, width in (("light", "light", 1100), ("dark", "dark", 1100), ("phone", "light", 375)):
@@ -319,6 +328,18 @@ def check_completion(page, runtime):
     np.testing.assert_array_equal(drawn, np.broadcast_to(expected[0], (28, 28, 3)))
 
 
+def check_stop(page):
+    from playwright.sync_api import expect
+
+    page.get_by_label("Slow motion").check()
+    page.locator("#image").get_by_role("button", name="Draw", exact=True).click()
+    page.locator("#image [name=stop]").click()
+    expect(page.locator("#image .status")).to_have_text("Stopped.")
+    page.get_by_label("Slow motion").uncheck()
+    finish(page, "image", "Draw another", "pixels")
+    assert page.locator("#image [name=seed]").input_value() == "6"
+
+
 def check_sound(page, runtime):
     page.locator("#sound [name=seconds]").fill("0.5")
     page.locator("#sound [name=seed]").fill("1")
@@ -336,6 +357,8 @@ def check_sound(page, runtime):
 
 def check_text(page, model):
     """Longer than the model's window, so that a second one goes on from the first."""
+    from playwright.sync_api import expect
+
     prompt = "And it came to pass"
     page.locator("#text [name=prompt]").fill(prompt)
     page.locator("#text [name=sites]").fill("300")
@@ -345,11 +368,11 @@ def check_text(page, model):
     assert page.locator("#text .page").text_content() == expected
     page.locator("#text [name=prompt]").fill("Ω")
     page.locator("#text [type=submit]").click()
-    assert "does not know “Ω”" in page.locator("#text .problem").inner_text()
+    expect(page.locator("#text .problem")).to_contain_text("does not know “Ω”")
 
 
 def check_damage(browser, address, folder):
-    """A file that is changed, and one that is missing: the section says so, and the others still work."""
+    """A file that is changed, or missing: the section says so, and the others still work."""
     from playwright.sync_api import expect
 
     graph = folder / "models" / "gated_pixel_cnn.mnist" / "sample_step.tflite"
@@ -361,3 +384,6 @@ def check_damage(browser, address, folder):
     expect(page.locator("#text .problem")).to_contain_text("manifest.json is missing (HTTP 404)")
     page.locator("#sound [name=seconds]").fill("0.05")
     finish(page, "sound", "Generate", "samples")
+    (folder / "noise.js").unlink()
+    page, _ = open_page(browser, address)
+    expect(page.locator("#image .problem")).to_contain_text("Write the page again")

@@ -15,6 +15,9 @@ export async function imageSection(section) {
   let last; // the last finished picture, as symbols
 
   async function prepare() {
+    // The buttons work on a model that is open: a failure leaves them without one.
+    const buttons = section.element.querySelectorAll("button:not([name=stop])");
+    buttons.forEach((control) => (control.disabled = true));
     const manifest = await section.open();
     picture = describe(manifest);
     painting = new Float32Array((picture.height >> 1) * picture.width);
@@ -22,6 +25,7 @@ export async function imageSection(section) {
     for (const canvas of Object.values(canvases)) [canvas.width, canvas.height] = [picture.width, picture.height];
     offerClasses(section.query(".classes"), picture);
     showPainting(canvases.paint, painting, picture);
+    buttons.forEach((control) => (control.disabled = false));
   }
 
   async function draw(given) {
@@ -78,10 +82,7 @@ export async function imageSection(section) {
     brush(painting, picture.width, x, y);
     showPainting(canvases.paint, painting, picture);
   });
-  // The buttons above work on a model that is open: a failure leaves them without one.
-  for (const control of section.element.querySelectorAll("button:not([name=stop])")) control.disabled = true;
   await prepare();
-  for (const control of section.element.querySelectorAll("button:not([name=stop])")) control.disabled = false;
 }
 
 /** What the page has to know of a model of pictures. */
