@@ -17,9 +17,11 @@ import pytest
 import soundfile
 
 import ar_zoo
-from ar_zoo import drawing, web
+from ar_zoo import cli, drawing, web
 from ar_zoo.core.noise import uniform_noise
+from ar_zoo.core.registry import families
 from ar_zoo.heads import Categorical
+from ar_zoo.testing.tiny import contexts, make
 
 SOURCES = Path(__file__).resolve().parents[1] / "tools" / "web"
 FAKE_NPM = """#!/bin/sh
@@ -209,6 +211,21 @@ def test_the_server_stays_on_this_machine_and_in_its_folder(served):
             web.server(folder, server.server_port)
 
 
+@pytest.mark.parametrize("arguments", [[], ["--no-serve"]])
+def test_the_command_writes_and_serves(tmp_path, monkeypatch, capsys, arguments):
+    written = []
+    monkeypatch.setattr(web, "write_page", lambda folder, models: written.append(models) or Path(folder))
+
+    def interrupted(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", interrupted)
+    assert cli.main(["web", str(tmp_path / "page"), "--port", "0", *arguments]) == 0
+    assert written == [list(web.MODELS)]
+    wanted = re.escape(str(tmp_path / "page")) if arguments else r"http://127\.0\.0\.1:\d+/"
+    assert re.fullmatch(wanted, capsys.readouterr().out.strip())
+
+
 @pytest.mark.slow
 def test_the_noise_is_pythons():
     cases = [
@@ -264,6 +281,37 @@ def test_the_page_in_chromium(tmp_path):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert wrong == []
         check_damage(browser, address, folder)
+        browser.close()
+
+
+@pytest.mark.slow
+def test_every_family_draws_pythons_symbols_in_chromium(tmp_path, presets):
+    """The runtime alone, on small models with random weights: all kinds of state, contexts, several channels."""
+    from playwright.sync_api import sync_playwright
+
+    folder = web.write_page(tmp_path / "page", str(presets / "letters"), progress=False)
+    program = """async ([name, {seed, ...request}]) => {
+        const {Model} = await import("./client.js");
+        const model = new Model(`models/${name}`);
+        const {x} = await model.draw({seed: BigInt(seed), ...request});
+        return [Array.from(x), Array.from(await model.bits(x, request.context))]; }"""
+    with serving(folder) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page, wrong = open_page(browser, address)
+        for name, cls in families().items():
+            model = make(cls, dtype="float32")
+            sites = model.num_sites or model.max_sites or 12
+            exported = ar_zoo.export(model, folder / "models" / name, "tflite", num_sites=sites, progress=False)
+            runtime = ar_zoo.runtime.load(exported)
+            context = {key: value[0].tolist() for key, value in (contexts(model, 1) or {}).items()}
+            for seed, temperature in enumerate((1, 0.5, 0)):
+                request = dict(seed=seed, temperature=temperature, context=context)
+                x, bits = page.evaluate(program, [name, request])
+                expected = runtime.sample(1, **request)
+                np.testing.assert_array_equal(x, expected.ravel(), name)
+                site_log_prob = runtime.score(expected, context)[1]
+                np.testing.assert_allclose(bits, -site_log_prob.ravel() / np.log(2), atol=1e-4, err_msg=name)
+        assert wrong == []
         browser.close()
 
 

@@ -112,11 +112,7 @@ export class Loop {
   _reset(inputs) {
     for (const fill of this._start) fill();
     for (const graph of [this.step, this.beginBlock]) {
-      for (const [name, value] of Object.entries(inputs)) {
-        const tensor = graph?.inputs[name];
-        if (typeof value === "number") tensor?.array.fill(value);
-        else tensor?.array.set(value);
-      }
+      if (graph) put(graph, inputs);
     }
   }
 
@@ -128,6 +124,14 @@ export class Loop {
     indexIn?.array.fill(index);
     this.beginBlock.run();
     for (const copy of this._afterBlock) copy();
+  }
+}
+
+/** Fills those inputs of a graph that it takes: name → a number, or as many as it holds. */
+export function put(graph, inputs) {
+  for (const [name, value] of Object.entries(inputs)) {
+    if (typeof value === "number") graph.inputs[name]?.array.fill(value);
+    else graph.inputs[name]?.array.set(value);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { fetchGraph, fetchManifest } from "./artifact.js";
 import { Graph } from "./litert.js";
-import { Loop } from "./loop.js";
+import { Loop, put } from "./loop.js";
 import { uniformNoise } from "./noise.js";
 
 export class Runtime {
@@ -35,7 +35,7 @@ export class Runtime {
    * @param {object} request
    * @param {bigint} request.seed at least 0.
    * @param {number} [request.temperature] divides the logits; 0 takes the most likely symbol.
-   * @param {object} [request.context] name → number; what is left out is unknown to the model.
+   * @param {object} [request.context] name → number or numbers; what is left out is unknown to the model.
    * @param {number} [request.sites] the length, where it is free.
    * @param {Int32Array} [request.given] symbols, from the first site on; one number a site.
    * @param {Uint8Array} [request.mask] which of them are kept; all, if left out.
@@ -80,7 +80,7 @@ export class Runtime {
     if (x.length > inputs.x.length) throw new Error(`${x.length} symbols; at most ${inputs.x.length} can be scored.`);
     inputs.x.array.fill(0); // what comes later does not reach a site
     inputs.x.array.set(x);
-    for (const [name, value] of Object.entries(this._contexts(context))) inputs[name]?.array.fill(value);
+    put(this._score, this._contexts(context));
     this._score.run();
     return outputs.site_log_prob.array.slice(0, x.length);
   }
