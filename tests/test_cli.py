@@ -67,7 +67,7 @@ def run(presets, tmp_path, monkeypatch, capsys):
     return command
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["train"], ["sample"], ["score"], ["export"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["list"], ["train"], ["sample"], ["score"], ["export"], ["web"], ["demo"]])
 def test_help_teaches_by_example_without_tensorflow(command):
     program = (
         "import sys\nfrom ar_zoo import cli\ntry:\n    cli.main(sys.argv[1:])\n"
@@ -118,6 +118,8 @@ def test_the_package_runs_as_a_module():
         (["train", "gpt_kjv", "--data", "nowhere.txt"], "nowhere.txt"),
         (["export", "digits", "out", "--formats", "jpeg"], "invalid choice: 'jpeg'"),
         (["export", "digits", "out", "--batch-size", "0"], "batch_size"),
+        (["web", "out", "--port", "99999"], "port"),
+        (["web", "out", "--no-serve", "--models", "nowhere"], "'nowhere' is not known"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(run, presets, tmp_path, arguments, says):

@@ -19,6 +19,7 @@ MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo,
     "cli": ANYTHING,
     "__main__": ANYTHING,
     "drawing": ANYTHING,
+    "web": ANYTHING,
     "core": (),
     "layers": ("ar_zoo.core",),
     "heads": ("ar_zoo.core",),
@@ -30,7 +31,7 @@ MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo,
     "testing": ("ar_zoo.core",),
     "runtime": ("ar_zoo.core.arguments", "ar_zoo.core.noise", "ar_zoo.core.files", "ar_zoo.core.known"),
 }
-OUTSIDE_THE_LIBRARY = ("recipes", "tools", "tests", "ar_zoo._recipes", "ar_zoo._exported")
+OUTSIDE_THE_LIBRARY = ("recipes", "tools", "tests", "ar_zoo._recipes", "ar_zoo._exported", "ar_zoo._web")
 TENSORFLOW = ("tensorflow", "tensorflow_probability", "tensorflow_datasets", "tf_keras")
 MUST_NOT_IMPORT = {  # a folder or module → what it may not import of third parties
     "layers": TENSORFLOW,

@@ -6,23 +6,24 @@ import subprocess
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 MAX_BYTES = 8_000_000
+FOLDERS_OF_DATA = {"ar_zoo.data": "ar_zoo/data", "ar_zoo._exported": "exported", "ar_zoo._web": "tools/web"}
 
 
 def test_the_package_list_equals_the_folders():
     listed = packages()
     assert listed == sorted(set(listed)), "setup.cfg lists a package twice"
-    assert listed == sorted([*folders_with_init(), "ar_zoo._exported", "ar_zoo._recipes"])
+    assert listed == sorted([*folders_with_init(), "ar_zoo._exported", "ar_zoo._recipes", "ar_zoo._web"])
 
 
-def test_recipes_and_presets_travel_inside_the_package():
+def test_recipes_presets_and_the_page_travel_inside_the_package():
     mapping = dict(line.split(" = ") for line in lines("options", "package_dir"))
-    assert mapping == {"ar_zoo._recipes": "recipes", "ar_zoo._exported": "exported"}
+    assert mapping == {"ar_zoo._recipes": "recipes", "ar_zoo._exported": "exported", "ar_zoo._web": "tools/web"}
     assert all((REPOSITORY / folder).is_dir() for folder in mapping.values())
 
 
 def test_every_data_file_is_shipped():
     """Each file in git below a data folder is matched by one of that package's patterns."""
-    for package, folder in (("ar_zoo.data", "ar_zoo/data"), ("ar_zoo._exported", "exported")):
+    for package, folder in FOLDERS_OF_DATA.items():
         patterns = lines("options.package_data", package)
         shipped = {path for pattern in patterns for path in (REPOSITORY / folder).glob(pattern)}
         files = {path for path in files_in_git(folder) if path.suffix != ".py"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def shipped_folder(name: str) -> Path:
-    """`recipes` or `exported`: beside the package in a checkout, inside it (`_recipes`, …) when installed."""
+    """`recipes`, `exported` or `tools/web`: beside the package in a checkout, inside it (`_recipes`, …) when installed."""
     package = Path(__file__).resolve().parents[1]
-    installed = package / f"_{name}"
+    installed = package / f"_{Path(name).name}"
     return installed if installed.is_dir() else package.parent / name

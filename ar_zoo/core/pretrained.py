@@ -91,7 +91,7 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
     """
     import keras
 
-    folder = _locate(str(name_or_folder_or_url))
+    folder = locate(str(name_or_folder_or_url))
     manifest = read_manifest(folder)
     config = _read_config(folder / "config.json")
     families()
@@ -183,7 +183,8 @@ def _migrate(config: dict, manifest: dict) -> dict:
     return config
 
 
-def _locate(name: str) -> Path:
+def locate(name: str) -> Path:
+    """The preset folder of a name, a folder or an address. Example: `locate("gpt.kjv")`"""
     if urlparse(name).scheme in ("http", "https"):
         return download(name)
     if Path(name).is_dir():
