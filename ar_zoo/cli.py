@@ -171,9 +171,28 @@ def _export(options):
     import ar_zoo
 
     sites = options.sites or (model.max_sites or 8000 if model.num_sites is None else None)
-    folder = ar_zoo.export(model, options.folder, tuple(options.formats), options.batch_size, sites)
+    folder = ar_zoo.export(
+        model, options.folder, tuple(options.formats), options.batch_size, sites, **_quantization(model, options)
+    )
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"{path.stat().st_size:>12,}  {path.resolve()}")
+    quality = json.loads((folder / "manifest.json").read_text()).get("quality")
+    if quality:
+        figures = "{bits_per_dim:.4f} bits per dimension, {loss:+.2%} of float32's {bits_per_dim_float32:.4f}"
+        print(f"{figures.format(**quality)} ({quality['events']} events of {quality['data']})")
+
+
+def _quantization(model, options) -> dict:
+    """Arguments of `export`: one scheme, or PATTERN=SCHEME for each layer that has its own."""
+    if options.quantize is None:
+        return {}
+    from ar_zoo.drawing import data_kind
+
+    shipped = {"image": "shipped:digits", "sound": "shipped:speech", "text": "shipped:text"}
+    rules = [rule.rpartition("=") for rule in options.quantize]
+    scheme = {pattern: name for pattern, _, name in rules} if len(rules) > 1 or rules[0][1] else rules[0][2]
+    validation = options.validation or shipped.get(data_kind(model))
+    return dict(quantize=scheme, validation=validation, max_loss=options.max_loss, limit=options.limit)
 
 
 def _demo(options):
@@ -263,12 +282,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="JSON in place of a table")
 
     summary = "write a model as SavedModel and TFLite"
-    add = command("export", _export, summary, "gated_pixel_cnn.mnist digits --formats tflite").add_argument
+    examples = (
+        "gated_pixel_cnn.mnist digits --formats tflite",
+        "gpt.kjv bible --formats tflite --quantize int8",
+        "wavenet.speech8k speech --formats tflite --quantize output=int8 =int4 --max-loss 0.03",
+    )
+    add = command("export", _export, summary, *examples).add_argument
     add("model", help=MODEL_HELP)
     add("folder", help="where; an older export there is replaced")
     add("--formats", nargs="+", choices=FORMATS, default=FORMATS, help=f"default {' '.join(FORMATS)}")
     add("--batch-size", type=int, default=1, help="rows that the graphs work on at once (default 1)")
     add("--sites", type=int, help="longest event that is scored, where length is free (default the model's, or 8000)")
+    help = "int8, int4, float16, or PATTERN=SCHEME … for the weights whose path has PATTERN in it, the first that fits"
+    add("--quantize", nargs="+", metavar="SCHEME", help=help)
+    add("--validation", help="what a quantised export is measured on, as in `score` (default the shipped subset)")
+    add("--max-loss", type=float, default=0.01, help="rise of bits per dimension above which it is refused (0.01)")
+    add("--limit", type=int, help="measure on the first so many images (default 64) or windows (default 16)")
 
     add = command("demo", _demo, "run what `make demo` runs, in a clone of the repository", "").add_argument
     add("--out", default="demo_out", help="the folder for what it makes (default demo_out)")

@@ -26,7 +26,7 @@ MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo,
     "metrics": ("ar_zoo.core",),
     "models": ("ar_zoo.core", "ar_zoo.layers", "ar_zoo.heads"),
     "training": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics"),
-    "export": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics"),
+    "export": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics", "ar_zoo.runtime"),
     "testing": ("ar_zoo.core",),
     "runtime": ("ar_zoo.core.arguments", "ar_zoo.core.noise", "ar_zoo.core.files", "ar_zoo.core.known"),
 }

@@ -13,7 +13,16 @@ FORMATS = ("saved_model", "tflite")
 
 
 def export(
-    model, folder, formats=FORMATS, batch_size: int = 1, num_sites: int | None = None, progress: bool = True
+    model,
+    folder,
+    formats=FORMATS,
+    batch_size: int = 1,
+    num_sites: int | None = None,
+    progress: bool = True,
+    quantize: str | dict | None = None,
+    validation=None,
+    max_loss: float = 0.01,
+    limit: int | None = None,
 ) -> Path:
     """Writes a model as graphs with fixed shapes, whole or not at all.
 
@@ -30,13 +39,19 @@ def export(
         num_sites: the length that `score` takes and caches are made for, where it is free; by default the model's
             `max_sites`.
         progress: show a bar.
+        quantize: how TFLite files store matrices: `"float16"`; `"int8"` and `"int4"`, whose products LiteRT computes in
+            integers; or a dict of regular expressions for the weights' paths to those or `"float32"`, the first that
+            is found deciding: `{"output": "int8", "": "int4"}`. A SavedModel then holds the same rounded weights.
+        validation: what a quantised export is measured on: a source that `ar_zoo.data.read` knows, or `Examples`.
+        max_loss: by how much its bits per dimension may rise, 0.01 for 1 %; above, nothing is written.
+        limit: it is measured on so many images or windows at most (by default 64 and 16).
 
     Returns:
         The folder's path.
 
     Raises:
         ValueError: bad input; an operation that TFLite has not built in; a TFLite graph that is further than 1e-3 from
-            the model.
+            the model; a quantised one that loses more than `max_loss`.
 
     Example:
         >>> ar_zoo.export(ar_zoo.load("gated_pixel_cnn.mnist"), "digits_export")
@@ -53,10 +68,13 @@ def export(
     from ar_zoo.export.signatures import endpoints
     from ar_zoo.export.tflite import Converter
 
+    quantization = _quantization(model, formats, num_sites, quantize, validation, max_loss, limit)
     folder = Path(folder)
     with ExitStack() as stack:
         out = stack.enter_context(atomic_folder(folder))
         converter = stack.enter_context(Converter()) if "tflite" in formats else None
+        if quantization is not None:
+            stack.enter_context(quantization.rounded())
         bar = stack.enter_context(tqdm(desc="export: trace", total=5, unit="step", disable=not progress))
         ends = endpoints(model, batch_size, num_sites)
         bar.total = 2 + len(ends) * (converter is not None)
@@ -71,9 +89,25 @@ def export(
             for name in converter.convert(saved, {name: out / f"{name}.tflite" for name in ends}):
                 apart[name], ends[name] = parity.checked(ends[name], out / f"{name}.tflite", model)
                 bar.update()
+        if quantization is not None:
+            quantization.shrink(out)
         facts = manifest.describe(model, ends, batch_size, num_sites, out, converter is not None, apart)
         (out / "manifest.json").write_text(json.dumps(facts, indent=1))
+        if quantization is not None:
+            bar.set_description("export: measure")
+            facts["quality"] = quantization.measured(out)
+            (out / "manifest.json").write_text(json.dumps(facts, indent=1))
     return folder
+
+
+def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit):
+    if quantize is None:
+        return None
+    if "tflite" not in formats:
+        raise ValueError(f"`quantize` is for TFLite files; `formats` are {list(formats)}. Add 'tflite'.")
+    from ar_zoo.export.quantize import Quantization
+
+    return Quantization(model, quantize, validation, max_loss, limit, num_sites)
 
 
 def _checked_formats(formats) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from ar_zoo.core import checks
 from ar_zoo.core.files import atomic_path
 from ar_zoo.core.pretrained import save
 from ar_zoo.core.registry import create, find
-from ar_zoo.data import Examples, read, shift_images
+from ar_zoo.data import read, shift_images
+from ar_zoo.data.encoded import encode
 from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
 from ar_zoo.training.recipe import Recipe
 
@@ -100,20 +100,6 @@ def train(
         ],
     )
     return model
-
-
-def encode(model, part, window=None, labels=False) -> Examples:
-    """Raw data as the model's symbols, ready to be cut into batches."""
-    context = None
-    if labels:
-        if part.labels is None:
-            raise ValueError(f"The recipe wants labels, and {part.source} has none.")
-        context = {"label": part.labels}
-    examples = Examples(model.head.encode(part.values), context, window)
-    # Refused here, in one line, and not inside a compiled step.
-    checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
-    checks.context(model, context)
-    return examples
 
 
 def _create(recipe, overrides, part):
