@@ -186,13 +186,14 @@ def _quantization(model, options) -> dict:
     """Arguments of `export`: one scheme, or PATTERN=SCHEME for each layer that has its own."""
     if options.quantize is None:
         return {}
+    from ar_zoo.core.quantization import read_scheme
     from ar_zoo.drawing import data_kind
 
     shipped = {"image": "shipped:digits", "sound": "shipped:speech", "text": "shipped:text"}
-    rules = [rule.rpartition("=") for rule in options.quantize]
-    scheme = {pattern: name for pattern, _, name in rules} if len(rules) > 1 or rules[0][1] else rules[0][2]
     validation = options.validation or shipped.get(data_kind(model))
-    return dict(quantize=scheme, validation=validation, max_loss=options.max_loss, limit=options.limit)
+    return dict(
+        quantize=read_scheme(options.quantize), validation=validation, max_loss=options.max_loss, limit=options.limit
+    )
 
 
 def _demo(options):

@@ -78,6 +78,23 @@ def grids(model, scheme) -> dict[str, Grid]:
     return chosen
 
 
+def read_scheme(words: list[str]) -> str | dict:
+    """A scheme from a command line: one name, or PATTERN=NAME for each part of the model.
+
+    Example:
+        >>> read_scheme(["output=int8", "=int4"])
+        {'output': 'int8', '': 'int4'}
+    """
+    rules = [word.rpartition("=") for word in words]
+    if len(rules) == 1 and not rules[0][1]:
+        return rules[0][2]
+    if not all(equals for _, equals, _ in rules):
+        raise ValueError(
+            f"A scheme must be one name, or PATTERN=NAME for each part of the model; got {' '.join(words)}."
+        )
+    return {pattern: name for pattern, _, name in rules}
+
+
 def _checked_rules(scheme) -> dict:
     rules = scheme if isinstance(scheme, dict) else {"": scheme}
     unknown = [name for name in rules.values() if name not in BITS]
@@ -132,6 +149,27 @@ def rounded_straight_through(weight, grid: Grid):
         >>> tape.gradient(y, weight.value)  # ones
     """
     return tf.grad_pass_through(lambda value: rounded(value, grid))(weight)
+
+
+def at_rounded_weights(model, chosen: dict[str, Grid], function):
+    """What a function gives while the model's weights have the values on their grids; nothing is assigned.
+
+    Gradients go straight through to the weights themselves. Works inside graphs, compiled steps and replicas.
+
+    Example:
+        >>> at_rounded_weights(model, grids(model, "int4"), lambda: model.log_prob(x))
+    """
+    from ar_zoo.core.pretrained import named_weights
+
+    weights = named_weights(model)
+    values = [(weights[path], rounded_straight_through(weights[path].value, grid)) for path, grid in chosen.items()]
+    with keras.StatelessScope(values) as scope:
+        result = function()
+    for variable in model.non_trainable_variables:  # states of dropout, which such a scope only notes down
+        value = scope.get_current_value(variable)
+        if value is not None:
+            variable.assign(value)
+    return result
 
 
 @contextlib.contextmanager
