@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from ar_zoo.core.files import atomic_folder
@@ -23,6 +24,7 @@ def export(
     validation=None,
     max_loss: float = 0.01,
     limit: int | None = None,
+    calibration=None,
 ) -> Path:
     """Writes a model as graphs with fixed shapes, whole or not at all.
 
@@ -40,10 +42,12 @@ def export(
             `max_sites`.
         progress: show a bar.
         quantize: how TFLite files store matrices: `"float16"`; `"int8"` and `"int4"`, whose products LiteRT computes in
-            integers; or a dict of regular expressions for the weights' paths to those or `"float32"`, the first that
-            is found deciding: `{"output": "int8", "": "int4"}`. A SavedModel then holds the same rounded weights.
+            integers, with the ranges of activations taken as they come; `"full_int8"`, with ranges fixed by
+            calibration; or a dict of regular expressions for the weights' paths to all but the last or `"float32"`, the
+            first that is found deciding: `{"output": "int8", "": "int4"}`. A SavedModel then holds the same weights.
         validation: what a quantised export is measured on: a source that `ar_zoo.data.read` knows, or `Examples`.
         max_loss: by how much its bits per dimension may rise, 0.01 for 1 %; above, nothing is written.
+        calibration: data as `validation`, for `"full_int8"`; by default the training part of that source.
         limit: it is measured on so many images or windows at most (by default 64 and 16).
 
     Returns:
@@ -68,7 +72,7 @@ def export(
     from ar_zoo.export.signatures import endpoints
     from ar_zoo.export.tflite import Converter
 
-    quantization = _quantization(model, formats, num_sites, quantize, validation, max_loss, limit)
+    quantization = _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration)
     folder = Path(folder)
     with ExitStack() as stack:
         out = stack.enter_context(atomic_folder(folder))
@@ -89,25 +93,23 @@ def export(
             for name in converter.convert(saved, {name: out / f"{name}.tflite" for name in ends}):
                 apart[name], ends[name] = parity.checked(ends[name], out / f"{name}.tflite", model)
                 bar.update()
-        if quantization is not None:
-            quantization.shrink(out)
-        facts = manifest.describe(model, ends, batch_size, num_sites, out, converter is not None, apart)
+        described = partial(manifest.describe, model, ends, batch_size, num_sites)
+        facts = described(out, converter is not None, apart)
         (out / "manifest.json").write_text(json.dumps(facts, indent=1))
         if quantization is not None:
-            bar.set_description("export: measure")
-            facts["quality"] = quantization.measured(out)
-            (out / "manifest.json").write_text(json.dumps(facts, indent=1))
+            bar.set_description("export: quantise")
+            quantization.apply(out, partial(described, out, True, apart))
     return folder
 
 
-def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit):
+def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration):
     if quantize is None:
         return None
     if "tflite" not in formats:
         raise ValueError(f"`quantize` is for TFLite files; `formats` are {list(formats)}. Add 'tflite'.")
     from ar_zoo.export.quantize import Quantization
 
-    return Quantization(model, quantize, validation, max_loss, limit, num_sites)
+    return Quantization(model, quantize, validation, max_loss, limit, num_sites, calibration)
 
 
 def _checked_formats(formats) -> tuple[str, ...]:

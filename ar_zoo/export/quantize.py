@@ -2,8 +2,8 @@
 
     Quantization(model, "int8", examples)  the figures of the model as it is
     with q.rounded(): …                    the export's files are made from weights that lie on their grids
-    q.shrink(folder)                       and then store those weights in as few bits, losing nothing
-    q.measured(folder)                     bits per dimension of what was written; above `max_loss` it is refused
+    q.apply(folder, …)                     and then store those weights in as few bits, losing nothing; what was
+                                           written is measured, and above `max_loss` refused
 
 States, inputs and outputs stay float32. With `"int8"` and `"int4"` LiteRT also rounds what a product takes, a row at a
 time, to eight bits while it runs; that is why files are measured and not only compared.
@@ -11,18 +11,23 @@ time, to eight bits while it runs; that is why files are measured and not only c
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from ar_zoo.core import quantization
+from ar_zoo.core.cache import KeyValue
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.data import Examples, read
 from ar_zoo.data.encoded import encode
+from ar_zoo.export.calibrate import recorded_calls
 from ar_zoo.export.shrink import shrink
+from ar_zoo.export.signatures import states
 
 # Events that are measured: more take long on one thread, and change the third digit of the loss.
 LIMITS = {"rows": 64, "windows": 16}
+NUM_CALIBRATED = 8
 # Events that the chain of steps is run on.
 NUM_STEPPED = 4
 # `score` and the steps hold the same weights, and differ by how activations are rounded: 0.05 % of the bits per dimension
@@ -40,13 +45,16 @@ class Quantization:
         max_loss: by how much bits per dimension may rise, 0.01 for 1 %.
         limit: at most so many images or windows, the first ones; by default 64 and 16.
         num_sites: the length of windows, where it is free.
+        calibration: as `validation`, for `"full_int8"`; by default the training part of `validation`.
 
     Example:
         >>> Quantization(model, "int8", "shipped:digits").bits_per_dim_float32
         1.0031
     """
 
-    def __init__(self, model: AutoregressiveModel, scheme, validation, max_loss, limit=None, num_sites=None):
+    def __init__(
+        self, model: AutoregressiveModel, scheme, validation, max_loss, limit=None, num_sites=None, calibration=None
+    ):
         if validation is None:
             raise ValueError(
                 "`validation` must name data that the quantised files are measured on (`quantize` was given): "
@@ -57,7 +65,10 @@ class Quantization:
         self.model, self.scheme, self.max_loss = model, scheme, max_loss
         self.data = validation if isinstance(validation, str) else type(validation).__name__
         self.x, self.context = _events(model, validation, limit, num_sites)
-        self.grids = quantization.grids(model, scheme)
+        self._calibration = None
+        if scheme == "full_int8":
+            self._calibration = _calibration(model, validation, calibration, num_sites)
+        self.grids = quantization.grids(model, "int8" if scheme == "full_int8" else scheme)
         if not self.grids:
             raise ValueError(f"`quantize` {scheme!r} leaves every matrix of this model as it is: it has none to round.")
         self.bits_per_dim_float32 = self._bits(self._log_probs())
@@ -67,13 +78,23 @@ class Quantization:
         """A context manager: the model's weights lie on their grids."""
         return quantization.rounded_weights(self.model, self.grids)
 
-    def shrink(self, folder):
-        """Rewrites the TFLite files of an export that was made within `rounded`."""
-        forms = sorted(
-            {(grid.bits, grid.block) for grid in self.grids.values()}, key=lambda form: (form[0], form[1] or 0)
-        )
+    def apply(self, folder, describe):
+        """Quantises a finished export, made within `rounded`, in place.
+
+        Args:
+            folder: the export.
+            describe: gives the manifest of the files as they are now; it is completed with `quality`.
+        """
+        manifest = Path(folder) / "manifest.json"
+        grids = {(grid.bits, grid.block) for grid in self.grids.values()}
+        forms = sorted(grids, key=lambda form: (form[0], form[1] or 0))
+        calls = {} if self._calibration is None else recorded_calls(folder, *self._calibration)
         for file in sorted(Path(folder).glob("*.tflite")):
-            self._stored[file.name] = shrink(file, forms)
+            self._stored[file.name] = shrink(file, forms, calls.get(file.stem))
+        manifest.unlink()  # it lists every file but itself
+        facts = describe()
+        manifest.write_text(json.dumps(facts, indent=1))
+        manifest.write_text(json.dumps(facts | {"quality": self.measured(folder)}, indent=1))
 
     def measured(self, folder) -> dict:
         """The manifest's `quality`, of a folder that is finished.
@@ -136,13 +157,32 @@ class Quantization:
         return np.concatenate(each)
 
 
-def _events(model, validation, limit, num_sites):
+def _calibration(model, validation, calibration, num_sites):
+    """Events to calibrate on, for models that can be."""
+    kept = [
+        name
+        for name, kind in states(model.cache_spec(num_sites or model.num_sites)).items()
+        if isinstance(kind, KeyValue)
+    ]
+    if kept:
+        raise ValueError(
+            f"`quantize` 'full_int8' is for models without keys and values in their cache; this one keeps {kept[0]!r}, whose "
+            "range no calibration knows beforehand. Take 'int8'."
+        )
+    if calibration is None and not isinstance(validation, str):
+        raise ValueError(
+            "`calibration` must name data for `quantize` 'full_int8', where `validation` is Examples: a source, or Examples."
+        )
+    return _events(model, calibration or validation, NUM_CALIBRATED, num_sites, split="train")
+
+
+def _events(model, validation, limit, num_sites, split="valid"):
     """(symbols [N, …], contexts by name), at most `limit` events."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"`limit` must be an integer of at least 1; got {limit!r}.")
     window = num_sites if model.num_sites is None else None
     if isinstance(validation, str):
-        part = read(validation, "valid")
+        part = read(validation, split)
         labels = "label" in model.context_spec and part.labels is not None and window is None
         validation = encode(model, part, window, labels)
     elif not isinstance(validation, Examples):

@@ -16,16 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
+from ar_zoo.export import calibrate
+
 # float32 products q · s are off by 1e-7 of themselves; steps between neighbours are 1.
 _TOLERANCE = 1e-3
 
 
-def shrink(file, forms) -> dict[str, int]:
+def shrink(file, forms, calls=None) -> dict[str, int]:
     """Rewrites one TFLite file.
 
     Args:
         file: its path.
         forms: (bits, block or `None`) that its matrices may be stored in, the smallest first.
+        calls: inputs to calibrate on; products then take and give int8, whose ranges are fixed.
 
     Returns:
         how many numbers of matrices are stored in which form; those on no grid stay `float32`.
@@ -45,8 +48,8 @@ def shrink(file, forms) -> dict[str, int]:
         ) from None
     content = Path(file).read_bytes()
     made = quantizer.Quantizer(content)
-    ranges, stored = {}, {}
-    for name, kind, scope, values in _matrices(content):
+    ranges, stored, between = {}, {}, set()
+    for name, kind, scope, values, ends in _matrices(content):
         form = next((form for form in forms if _range(values, *form, kind) is not None), None)
         stored[name] = (_form_name(form), values.size)
         if form is None:
@@ -57,9 +60,15 @@ def shrink(file, forms) -> dict[str, int]:
             made.add_weight_only_config(scope, kind, num_bits=16, algorithm_key=casting)
             continue
         granularity = qtyping.QuantGranularity.BLOCKWISE_32 if block else qtyping.QuantGranularity.CHANNELWISE
-        made.add_dynamic_config(scope, kind, num_bits=bits, granularity=granularity)
+        if calls is None:
+            made.add_dynamic_config(scope, kind, num_bits=bits, granularity=granularity)
+        else:
+            made.add_static_config(scope, kind, activation_num_bits=8, weight_num_bits=bits)
+            between |= ends
         top = _range(values, bits, block, kind)
         ranges[name] = {"min": -top, "max": top}
+    if between:
+        ranges |= calibrate.ranges(file, between, calls)
     if made.get_quantization_recipe():
         Path(file).write_bytes(quietly(made.quantize, ranges or None).quantized_model)
     counts = Counter()
@@ -81,7 +90,7 @@ def _form_name(form) -> str:
 
 
 def _matrices(content):
-    """(tensor's name, kind of operation, an expression for the operation alone, values) of each constant matrix."""
+    """(name, kind of operation, an expression for it alone, values, names of what goes in and out) of each matrix."""
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 
@@ -95,7 +104,9 @@ def _matrices(content):
                 values = flatbuffer.get_tensor_data(tensor, graph.buffers)
                 if values is not None and values.dtype == np.float32:
                     scope = re.escape(flatbuffer.get_op_scope(operation, subgraph.tensors))
-                    yield flatbuffer.get_tensor_name(tensor), kind, f"^{scope}$", values
+                    ends = {operation.inputs[0], operation.outputs[0]}
+                    ends = {flatbuffer.get_tensor_name(subgraph.tensors[place]) for place in ends}
+                    yield flatbuffer.get_tensor_name(tensor), kind, f"^{scope}$", values, ends
 
 
 def _range(values, bits, block, kind):

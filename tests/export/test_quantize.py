@@ -14,10 +14,11 @@ import ar_zoo
 from ar_zoo import runtime
 from ar_zoo.core.quantization import grids, rounded_weights
 from ar_zoo.data import Examples
+from ar_zoo.export.calibrate import ranges, recorded_calls
 from ar_zoo.export.quantize import Quantization
 from ar_zoo.export.shrink import scales, shrink
 from ar_zoo.heads import Categorical
-from tests.export.families import randomised
+from tests.export.families import model, randomised
 
 SITES = 12
 
@@ -55,6 +56,11 @@ def constants(file) -> dict:
     return found
 
 
+def is_static(detail) -> bool:
+    """An activation whose range was fixed: int8 with one scale, and a zero point."""
+    return detail["dtype"] == np.int8 and detail["quantization_parameters"]["zero_points"].any()
+
+
 def manifest_of(folder):
     return json.loads((folder / "manifest.json").read_text())
 
@@ -86,10 +92,10 @@ def test_files_hold_the_rounded_weights(quantised):
 
 def test_the_runtime_computes_with_the_rounded_weights(quantised):
     """Apart from the rounding of activations, which is small beside that of four-bit weights."""
-    model, x = text_model(), validation().x.reshape(-1, SITES)
-    exact = model.log_prob(x, reduce="site").numpy()
-    with rounded_weights(model, grids(model, manifest_of(quantised)["quality"]["scheme"])):
-        expected = model.log_prob(x, reduce="site").numpy()
+    text, x = text_model(), validation().x.reshape(-1, SITES)
+    exact = text.log_prob(x, reduce="site").numpy()
+    with rounded_weights(text, grids(text, manifest_of(quantised)["quality"]["scheme"])):
+        expected = text.log_prob(x, reduce="site").numpy()
     found = runtime.load(quantised).score(x)[1]
     assert np.abs(found - expected).mean() < 0.35 * np.abs(found - exact).mean()
     np.testing.assert_allclose(found, expected, atol=0.1)
@@ -135,6 +141,7 @@ def test_nothing_is_left_of_what_is_refused(tmp_path):
         ({"validation": 3}, "`validation` must be a source .* got int"),
         ({"max_loss": 0}, "`max_loss` must be above 0"),
         ({"max_loss": "1%"}, "`max_loss` must be above 0"),
+        ({"quantize": "full_int8"}, "'full_int8' is for models without keys and values .* keeps 'block_0_key'"),
         ({"limit": 0}, "`limit` must be an integer of at least 1; got 0"),
         ({"formats": "saved_model"}, "`quantize` is for TFLite files"),
     ],
@@ -161,6 +168,31 @@ def test_matrices_on_no_grid_stay_as_they_are(exported, tmp_path):
     assert file.read_bytes() == before
 
 
+def test_full_int8_wants_data_to_calibrate_on(tmp_path):
+    wavenet = ar_zoo.create("wavenet.tiny")
+    data = Examples(np.zeros(SITES, np.int32), window=SITES)
+    with pytest.raises(ValueError, match="`calibration` must name data"):
+        ar_zoo.export(wavenet, tmp_path / "out", "tflite", num_sites=SITES, quantize="full_int8", validation=data)
+
+
+def test_ranges_are_those_of_the_data(exported):
+    """Of a tensor that can be computed by hand: the last product of `step` gives its params."""
+    folder = exported("wavenet")
+    x = model("wavenet").sample(4, seed=1, num_sites=SITES)
+    context = {"label": np.zeros(4, np.int32)}
+    calls = recorded_calls(folder, x, context)
+    assert {name: len(found) for name, found in calls.items()} == {"score": 2, "step": 24, "sample_step": 24}
+    np.testing.assert_array_equal(calls["score"][1]["x"], x[2:])
+    assert [call["prev"][:, 0].tolist() for call in calls["step"][:2]] == [[-1, -1], x[:2, 0].tolist()]
+    assert 0 < calls["sample_step"][0]["noise"].min() < calls["sample_step"][0]["noise"].max() < 1
+    interpreter = Interpreter(str(folder / "step.tflite"))
+    params = next(d["name"] for d in interpreter.get_output_details() if d["shape"].tolist() == [2, 5])
+    found = ranges(folder / "step.tflite", {params}, calls["step"])[params]
+    expected = np.concatenate([runtime.load(folder).params(x[i : i + 2], context["label"][i : i + 2]) for i in (0, 2)])
+    assert found["min"].shape == (1, 1)
+    np.testing.assert_allclose([found["min"].item(), found["max"].item()], [expected.min(), expected.max()], rtol=1e-4)
+
+
 @pytest.mark.parametrize(("bits", "short"), [(4, False), (4, True), (8, False)])
 def test_scales_are_found_again(bits, short):
     random = np.random.default_rng(0)
@@ -183,14 +215,18 @@ def test_scales_are_found_again(bits, short):
 @pytest.mark.parametrize("family", ["gated_pixel_cnn", "wavenet", "pixel_cnn"])
 def test_every_endpoint_of_every_kind_of_state(tmp_path, family):
     """Convolutions, rows, links and delay lines: the chain of steps agrees with `score`, or export refuses."""
-    model = randomised(ar_zoo.create(f"{family}.tiny"), scale=0.2)
-    sites = SITES if model.num_sites is None else None
-    x = model.sample(16, seed=2, num_sites=sites)
+    small = randomised(ar_zoo.create(f"{family}.tiny"), scale=0.2)
+    sites = SITES if small.num_sites is None else None
+    x = small.sample(16, seed=2, num_sites=sites)
     data = Examples(x) if sites is None else Examples(x.reshape(-1), window=sites)
-    for scheme in ("int8", "int4"):
+    for scheme in ("int8", "int4", "full_int8"):
         folder = ar_zoo.export(
-            model, tmp_path / scheme, "tflite", num_sites=sites, progress=False,
-            quantize=scheme, validation=data, max_loss=0.5,
+            small, tmp_path / scheme, "tflite", num_sites=sites, progress=False,
+            quantize=scheme, validation=data, calibration=data, max_loss=0.5,
         )  # fmt: skip
         stored = manifest_of(folder)["quality"]["stored"]
-        assert all(list(forms) == [scheme] for forms in stored.values())
+        assert all(list(forms) == [scheme.removeprefix("full_")] for forms in stored.values())
+        static = [
+            detail for detail in Interpreter(str(folder / "step.tflite")).get_tensor_details() if is_static(detail)
+        ]
+        assert bool(static) == (scheme == "full_int8")
