@@ -28,7 +28,7 @@ def shrink(file, forms, calls=None) -> dict[str, int]:
     Args:
         file: its path.
         forms: (bits, block or `None`) that its matrices may be stored in, the smallest first.
-        calls: inputs to calibrate on; products then take and give int8, whose ranges are fixed.
+        calls: inputs to calibrate on; products inside the graph then take and give int8 of fixed ranges.
 
     Returns:
         how many numbers of matrices are stored in which form; those on no grid stay `float32`.
@@ -60,7 +60,7 @@ def shrink(file, forms, calls=None) -> dict[str, int]:
             made.add_weight_only_config(scope, kind, num_bits=16, algorithm_key=casting)
             continue
         granularity = qtyping.QuantGranularity.BLOCKWISE_32 if block else qtyping.QuantGranularity.CHANNELWISE
-        if calls is None:
+        if calls is None or not ends:
             made.add_dynamic_config(scope, kind, num_bits=bits, granularity=granularity)
         else:
             made.add_static_config(scope, kind, activation_num_bits=8, weight_num_bits=bits)
@@ -104,7 +104,9 @@ def _matrices(content):
                 values = flatbuffer.get_tensor_data(tensor, graph.buffers)
                 if values is not None and values.dtype == np.float32:
                     scope = re.escape(flatbuffer.get_op_scope(operation, subgraph.tensors))
-                    ends = {operation.inputs[0], operation.outputs[0]}
+                    # What the graph gives must stay float32: the quantizer would hand out a product's own int8.
+                    ends = {int(operation.inputs[0]), int(operation.outputs[0])}
+                    ends = set() if ends & set(map(int, subgraph.outputs)) else ends
                     ends = {flatbuffer.get_tensor_name(subgraph.tensors[place]) for place in ends}
                     yield flatbuffer.get_tensor_name(tensor), kind, f"^{scope}$", values, ends
 

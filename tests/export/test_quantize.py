@@ -211,6 +211,16 @@ def test_scales_are_found_again(bits, short):
     assert scales(late, bits, short) is None
 
 
+def assert_steps_are_of_rounded_weights(folder, small, x, scheme):
+    """Whatever part of a weight a step holds, it has the values of the whole."""
+    context = {name: np.zeros((1, *spec.shape), spec.dtype) for name, spec in small.context_spec.items()}
+    exact = np.asarray(small(x, context=context)).reshape(-1)
+    with rounded_weights(small, grids(small, scheme)):
+        expected = np.asarray(small(x, context=context)).reshape(-1)
+    found = runtime.load(folder).params(x, context).reshape(-1)
+    assert np.abs(found - expected).mean() < 0.25 * np.abs(found - exact).mean()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["gated_pixel_cnn", "wavenet", "pixel_cnn"])
 def test_every_endpoint_of_every_kind_of_state(tmp_path, family):
@@ -230,3 +240,5 @@ def test_every_endpoint_of_every_kind_of_state(tmp_path, family):
             detail for detail in Interpreter(str(folder / "step.tflite")).get_tensor_details() if is_static(detail)
         ]
         assert bool(static) == (scheme == "full_int8")
+        if scheme == "int4":
+            assert_steps_are_of_rounded_weights(folder, small, x[:1], scheme)
