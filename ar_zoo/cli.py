@@ -286,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     examples = (
         "gated_pixel_cnn.mnist digits --formats tflite",
         "gpt.kjv bible --formats tflite --quantize int8",
-        "wavenet.speech8k speech --formats tflite --quantize output=int8 =int4 --max-loss 0.03",
+        "wavenet.speech8k speech --formats tflite --quantize 'output|hidden=int8' =int4",
     )
     add = command("export", _export, summary, *examples).add_argument
     add("model", help=MODEL_HELP)

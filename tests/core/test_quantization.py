@@ -11,7 +11,15 @@ import tensorflow as tf
 
 import ar_zoo
 from ar_zoo.core.pretrained import named_weights
-from ar_zoo.core.quantization import Grid, grids, matrices, rounded, rounded_straight_through, rounded_weights
+from ar_zoo.core.quantization import (
+    Grid,
+    grids,
+    matrices,
+    read_scheme,
+    rounded,
+    rounded_straight_through,
+    rounded_weights,
+)
 
 
 def reference(weight, bits, axis=-1, block=None):
@@ -109,6 +117,14 @@ def test_the_first_expression_that_is_found_decides():
 def test_bad_schemes(scheme, message):
     with pytest.raises(ValueError, match=message):
         grids(ar_zoo.create("gpt.tiny"), scheme)
+
+
+def test_schemes_from_a_command_line():
+    assert read_scheme(["int8"]) == "int8"
+    assert read_scheme(["output|a=b=int8", "=int4"]) == {"output|a=b": "int8", "": "int4"}
+    assert read_scheme(["output=int8"]) == {"output": "int8"}
+    with pytest.raises(ValueError, match="one name, or PATTERN=NAME"):
+        read_scheme(["int8", "int4"])
 
 
 def test_weights_come_back_whatever_happens():
