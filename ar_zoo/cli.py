@@ -172,9 +172,30 @@ def _export(options):
 
     sites = options.sites or (model.max_sites or 8000 if model.num_sites is None else None)
     chunks = dict(prefill=options.prefill, verify=options.verify or ())
-    folder = ar_zoo.export(model, options.folder, tuple(options.formats), options.batch_size, sites, **chunks)
+    quantization = _quantization(model, options)
+    folder = ar_zoo.export(
+        model, options.folder, tuple(options.formats), options.batch_size, sites, **chunks, **quantization
+    )
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"{path.stat().st_size:>12,}  {path.resolve()}")
+    quality = json.loads((folder / "manifest.json").read_text()).get("quality")
+    if quality:
+        figures = "{bits_per_dim:.4f} bits per dimension, {loss:+.2%} of float32's {bits_per_dim_float32:.4f}"
+        print(f"{figures.format(**quality)} ({quality['events']} events of {quality['data']})")
+
+
+def _quantization(model, options) -> dict:
+    """Arguments of `export`: one scheme, or PATTERN=SCHEME for each layer that has its own."""
+    if options.quantize is None:
+        return {}
+    from ar_zoo.core.quantization import read_scheme
+    from ar_zoo.drawing import data_kind
+
+    shipped = {"image": "shipped:digits", "sound": "shipped:speech", "text": "shipped:text"}
+    validation = options.validation or shipped.get(data_kind(model))
+    return dict(
+        quantize=read_scheme(options.quantize), validation=validation, max_loss=options.max_loss, limit=options.limit
+    )
 
 
 def _web(options):
@@ -280,25 +301,25 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="JSON in place of a table")
 
     summary = "write a model as SavedModel, TFLite and ONNX"
-    examples = ("gated_pixel_cnn.mnist digits --formats tflite", "gpt.kjv bible --formats onnx --prefill 16 128")
+    examples = (
+        "gated_pixel_cnn.mnist digits --formats tflite",
+        "gpt.kjv bible --formats onnx --prefill 16 128",
+        "gpt.kjv bible --formats tflite --quantize int8",
+        "wavenet.speech8k speech --formats tflite --quantize 'output|hidden=int8' =int4",
+    )
     add = command("export", _export, summary, *examples).add_argument
     add("model", help=MODEL_HELP)
     add("folder", help="where; an older export there is replaced")
     add("--formats", nargs="+", choices=FORMATS, default=["saved_model", "tflite"], help="default saved_model tflite")
     add("--batch-size", type=int, default=1, help="rows that the graphs work on at once (default 1)")
     add("--sites", type=int, help="longest event that is scored, where length is free (default the model's, or 8000)")
-    add("--prefill", type=int, nargs="*", help="sizes of the chunks that a known beginning is read in (default 64)")
-    add("--verify", type=int, nargs="*", help="sizes of chunks that give the parameters of each site (default none)")
-
-    summary = "write the web page, in which exported models draw, and serve it on 127.0.0.1"
-    add = command(
-        "web", _web, summary, "", "my_page --no-serve", "my_page --models runs/digits/best gpt.kjv"
-    ).add_argument
-    add("folder", nargs="?", default="web_out", help="where; an older page there is replaced (default web_out)")
-    add("--port", type=int, default=8000, help="0 takes any that is free (default 8000)")
-    models = "gated_pixel_cnn.mnist wavenet.speech8k gpt.kjv"
-    add("--models", nargs="+", default=models.split(), help=f"as the other commands take them (default {models})")
-    add("--no-serve", action="store_true", help="write it only; any web server can serve the folder")
+    summary = "write a model as SavedModel, TFLite and ONNX"
+    examples = (
+        "gated_pixel_cnn.mnist digits --formats tflite",
+        "gpt.kjv bible --formats onnx --prefill 16 128",
+        "gpt.kjv bible --formats tflite --quantize int8",
+        "wavenet.speech8k speech --formats tflite --quantize 'output|hidden=int8' =int4",
+    )
 
     add = command("demo", _demo, "run what `make demo` runs, in a clone of the repository", "").add_argument
     add("--out", default="demo_out", help="the folder for what it makes (default demo_out)")

@@ -13,6 +13,7 @@ from ar_zoo.core import checks
 from ar_zoo.core.config import Configurable
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.likelihood import BitsPerDimension
+from ar_zoo.core.quantization import at_rounded_weights
 
 
 class AutoregressiveModel(Configurable, keras.Model):
@@ -39,6 +40,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         self.head = head
         self.event_shape = tuple(event_shape)
         self._likelihood_metrics = [metric() for metric in self.metric_classes]
+        self._weight_grids = {}
 
     # What a family may say about itself.
 
@@ -233,6 +235,11 @@ class AutoregressiveModel(Configurable, keras.Model):
 
     # Training.
 
+    @property
+    def weight_grids(self) -> dict:
+        """Weights that training and evaluation round, by path: see `ar_zoo.training.quantization_aware`."""
+        return self._weight_grids
+
     def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
         """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them."""
         if isinstance(validation_data, tuple):
@@ -279,7 +286,7 @@ class AutoregressiveModel(Configurable, keras.Model):
     def train_step(self, data):
         inputs = checks.batch(self, data)
         with tf.GradientTape() as tape:
-            params = self(inputs["x"], context=inputs["context"], mask=inputs["mask"], training=True)
+            params = self._params(inputs, training=True)
             loss = self.compute_loss(
                 x=inputs["x"], y_pred=params, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
             )
@@ -294,8 +301,14 @@ class AutoregressiveModel(Configurable, keras.Model):
 
     def test_step(self, data):
         inputs = checks.batch(self, data)
-        params = self(inputs["x"], context=inputs["context"], mask=inputs["mask"], training=False)
+        params = self._params(inputs, training=False)
         return self._update_metrics(inputs, params)
+
+    def _params(self, inputs, training):
+        call = lambda: self(  # noqa: E731
+            inputs["x"], context=inputs["context"], mask=inputs["mask"], training=training
+        )
+        return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
 
     def predict_step(self, data):
         inputs = checks.batch(self, data)

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def export(
     prefill: Sequence[int] | None = None,
     verify: Sequence[int] = (),
     progress: bool = True,
+    quantize: str | dict | None = None,
+    validation=None,
+    max_loss: float = 0.01,
+    limit: int | None = None,
+    calibration=None,
 ) -> Path:
     """Writes a model as graphs with fixed shapes, whole or not at all.
 
@@ -44,12 +50,21 @@ def export(
             each is a graph of its own. Models with blocks read whole blocks without it.
         verify: sizes of chunks that also give the parameters of each site, for speculative decoding.
         progress: show a bar.
+        quantize: how TFLite files store matrices: `"float16"`; `"int8"` and `"int4"`, whose products LiteRT computes in
+            integers, with the ranges of activations taken as they come; `"full_int8"`, with ranges fixed by
+            calibration; or a dict of regular expressions for the weights' paths to all but the last or `"float32"`, the
+            first that is found deciding: `{"output": "int8", "": "int4"}`. A SavedModel then holds the same weights.
+        validation: what a quantised export is measured on: a source that `ar_zoo.data.read` knows, or `Examples`.
+        max_loss: by how much its bits per dimension may rise, 0.01 for 1 %; above, nothing is written.
+        calibration: data as `validation`, for `"full_int8"`; by default the training part of that source.
+        limit: it is measured on so many images or windows at most (by default 64 and 16).
 
     Returns:
         The folder's path.
 
     Raises:
-        ValueError: bad input; an operation that a format lacks; a converted graph that is further than 1e-3 from the model.
+        ValueError: bad input; an operation that a format lacks; a converted graph that is further than 1e-3 from the
+            model; a quantised one that loses more than `max_loss`.
         ImportError: what a format needs is not installed.
 
     Example:
@@ -71,10 +86,13 @@ def export(
     from ar_zoo.runtime.artifact import TITLES
     from ar_zoo.runtime.runtime import ENGINES
 
+    quantization = _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration)
     folder, graphs = Path(folder), {format: graph for graph, format in ENGINES.values()}
     with ExitStack() as stack:
         out = stack.enter_context(atomic_folder(folder))
         converters = {name: stack.enter_context(Converter(name)) for name in formats if name != "saved_model"}
+        if quantization is not None:
+            stack.enter_context(quantization.rounded())
         bar = stack.enter_context(tqdm(desc="export: trace", total=5, unit="step", disable=not progress))
         ends = endpoints(model, batch_size, num_sites, *chunks)
         bar.total = 2 + len(ends) * len(converters)
@@ -95,11 +113,25 @@ def export(
                 graph = graphs[format](files[name], manifest.endpoint(ends[name], ()))
                 apart[format][name] = parity.measured(ends[name], graph, model, TITLES[format])
                 bar.update()
-        described = {name: manifest.endpoint(end, formats) for name, end in ends.items()}
-        described |= {name: manifest.endpoint(end, ("saved_model",)) for name, end in whole.items()}
-        facts = manifest.describe(model, described, batch_size, num_sites, out, apart)
+        listed = {name: manifest.endpoint(end, formats) for name, end in ends.items()}
+        listed |= {name: manifest.endpoint(end, ("saved_model",)) for name, end in whole.items()}
+        described = partial(manifest.describe, model, listed, batch_size, num_sites, out, apart)
+        facts = described()
         (out / "manifest.json").write_text(json.dumps(facts, indent=1))
+        if quantization is not None:
+            bar.set_description("export: quantise")
+            quantization.apply(out, described)
     return folder
+
+
+def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration):
+    if quantize is None:
+        return None
+    if "tflite" not in formats:
+        raise ValueError(f"`quantize` is for TFLite files; `formats` are {list(formats)}. Add 'tflite'.")
+    from ar_zoo.export.quantize import Quantization
+
+    return Quantization(model, quantize, validation, max_loss, limit, num_sites, calibration)
 
 
 def _checked_formats(formats) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import math
 import sys
 
 from ar_zoo.data import Examples
-from ar_zoo.training.train import encode
+from ar_zoo.data.encoded import encode
 
 
 def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, verbose=0) -> dict:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ar_zoo.core.paths import shipped_folder
+from ar_zoo.core.quantization import read_scheme
 from ar_zoo.core.registry import unknown_name
 
 
@@ -73,6 +74,8 @@ class Recipe:
                 smoke=options.smoke,
                 seed=options.seed,
                 jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
+                qat=None if options.qat is None else read_scheme(options.qat),
+                start=options.start,
             )
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
@@ -100,6 +103,15 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     parser.add_argument("--out", default=None, help=f"the run's folder (default runs/{recipe.name})")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (default 0)")
     parser.add_argument("--jit", choices=["auto", "on", "off"], default="auto", help="XLA for the training step")
+    parser.add_argument(
+        "--qat",
+        nargs="+",
+        metavar="SCHEME",
+        help="train for a quantised export: int8, int4, or PATTERN=SCHEME … as in `ar-zoo export --quantize`",
+    )
+    parser.add_argument(
+        "--from", dest="start", metavar="PRESET", help="go on from a preset, at a tenth of the recipe's learning rate"
+    )
     return parser
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from ar_zoo.core import checks
 from ar_zoo.core.files import atomic_path
-from ar_zoo.core.pretrained import save
+from ar_zoo.core.pretrained import load, save
+from ar_zoo.core.quantization import rounded_weights
 from ar_zoo.core.registry import create, find
-from ar_zoo.data import Examples, read, shift_images
+from ar_zoo.data import read, shift_images
+from ar_zoo.data.encoded import encode
 from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
+from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
 
 _SMOKE_STEPS = 4
@@ -30,6 +32,8 @@ def train(
     seed: int = 0,
     jit_compile: bool | str = "auto",
     verbose: int | str = "auto",
+    qat: str | dict | None = None,
+    start: str | None = None,
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
@@ -42,6 +46,9 @@ def train(
         strategy: `"one"`, or `"mirrored"` for all local devices.
         smoke: a few steps on the shipped subset.
         seed: of the weights, the order of the data and dropout.
+        qat: train for a quantised export: `"int8"` or `"int4"`, or a dict, as in `ar_zoo.export(…, quantize=…)`. Steps
+            and validation compute at the rounded weights, and the best preset holds those.
+        start: a preset, as `ar_zoo.load` takes it, to go on from, at a tenth of the recipe's learning rate.
 
     Returns:
         The model, as the last epoch left it.
@@ -49,12 +56,15 @@ def train(
     epochs = (1 if smoke else recipe.epochs) if epochs is None else epochs
     if epochs < 1:
         raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
+    if start is not None:
+        recipe = dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 10)
     source = data or (recipe.shipped if smoke else recipe.source)
     sets = {split: read(source, split, sample_rate=recipe.sample_rate) for split in ("train", "valid")}
     overrides = dict(recipe.overrides)
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():
-        model = _create(recipe, overrides, sets["train"])
+        model = _create(recipe, overrides, sets["train"]) if start is None else _load(recipe, start)
+        grids = quantization_aware(model, qat)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
         steps = max(1, len(examples["train"]) // recipe.batch_size)
         validation = examples["valid"].evaluation(recipe.batch_size)
@@ -63,7 +73,8 @@ def train(
         model.compile(_optimizer(recipe, model, steps * epochs), jit_compile=jit_compile)
         model._maybe_symbolic_build()
         out = Path(out or Path("runs") / recipe.name)
-        _claim(out, recipe, source, epochs, seed)
+        more = {name: value for name, value in {"qat": qat, "from": start}.items() if value is not None}
+        _claim(out, recipe, source, epochs, seed, more)
         checkpoint = Checkpoint(out / "checkpoint.safetensors")
         done = checkpoint.restore(model)
     averaging = AveragedEvaluation()
@@ -80,7 +91,10 @@ def train(
         facts["data"] = {
             split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
         }
-        save(model, folder, weights_dtype=recipe.weights_dtype, **facts)
+        if more:
+            facts["training"] = more
+        with rounded_weights(model, grids):
+            save(model, folder, weights_dtype=recipe.weights_dtype, **facts)
 
     augment = shift_images(recipe.shift) if recipe.shift else None
     model.fit(
@@ -102,20 +116,6 @@ def train(
     return model
 
 
-def encode(model, part, window=None, labels=False) -> Examples:
-    """Raw data as the model's symbols, ready to be cut into batches."""
-    context = None
-    if labels:
-        if part.labels is None:
-            raise ValueError(f"The recipe wants labels, and {part.source} has none.")
-        context = {"label": part.labels}
-    examples = Examples(model.head.encode(part.values), context, window)
-    # Refused here, in one line, and not inside a compiled step.
-    checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
-    checks.context(model, context)
-    return examples
-
-
 def _create(recipe, overrides, part):
     """The model; one for text takes its alphabet from the training part."""
     arguments = find(recipe.model)[1]
@@ -123,6 +123,14 @@ def _create(recipe, overrides, part):
     if part.kind == "text":
         overrides["head"] = type(head).from_text(part.values)
     return create(recipe.model, **overrides)
+
+
+def _load(recipe, start):
+    model = load(start)
+    family = recipe.model.partition(".")[0]
+    if model.family != family:
+        raise ValueError(f"`from` must be a preset of {family}, the recipe's family; {start} is of {model.family}.")
+    return model
 
 
 def _strategy(name):
@@ -156,13 +164,15 @@ def _optimizer(recipe, model, total_steps):
     return optimizer
 
 
-def _claim(out, recipe, source, epochs, seed):
+def _claim(out, recipe, source, epochs, seed, more):
     """Makes the run's folder, or checks that the one that is there is of the same run."""
-    run = {"source": str(source), "epochs": epochs, "seed": seed, "recipe": dataclasses.asdict(recipe)}
+    run = {"source": str(source), "epochs": epochs, "seed": seed, "recipe": dataclasses.asdict(recipe)} | more
     run = json.loads(json.dumps(run, default=repr))
     path = out / "recipe.json"
     if path.is_file() and json.loads(path.read_text()) != run:
-        raise ValueError(f"`out` {out} holds a run of another recipe, data, epochs or seed. Choose another folder.")
+        raise ValueError(
+            f"`out` {out} holds a run of another recipe, data, epochs, seed or options. Choose another folder."
+        )
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(run, indent=1))

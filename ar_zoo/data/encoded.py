@@ -1,0 +1,30 @@
+"""Raw data as a model's symbols. Apart from the rest of the package because it needs the model's checks."""
+
+from __future__ import annotations
+
+from ar_zoo.core import checks
+from ar_zoo.data.examples import Examples
+
+
+def encode(model, part, window=None, labels=False) -> Examples:
+    """Raw data as the model's symbols, ready to be cut into batches.
+
+    Args:
+        model: an `AutoregressiveModel`.
+        part: what `ar_zoo.data.read` gives.
+        window: length of the pieces that sound and text are cut into.
+        labels: whether the data's labels are the context "label".
+
+    Example:
+        >>> encode(model, ar_zoo.data.read("shipped:digits"), labels=True).training(16, seed=0)
+    """
+    context = None
+    if labels:
+        if part.labels is None:
+            raise ValueError(f"The recipe wants labels, and {part.source} has none.")
+        context = {"label": part.labels}
+    examples = Examples(model.head.encode(part.values), context, window)
+    # Refused here, in one line, and not inside a compiled step.
+    checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
+    checks.context(model, context)
+    return examples

@@ -1,0 +1,197 @@
+"""Quantised TFLite files: fewer bits for the weights, and a refusal where that costs too much.
+
+    Quantization(model, "int8", examples)  the figures of the model as it is
+    with q.rounded(): …                    the export's files are made from weights that lie on their grids
+    q.apply(folder, …)                     and then store those weights in as few bits, losing nothing; what was
+                                           written is measured, and above `max_loss` refused
+
+States, inputs and outputs stay float32. With `"int8"` and `"int4"` LiteRT also rounds what a product takes, a row at a
+time, to eight bits while it runs; that is why files are measured and not only compared.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ar_zoo.core import quantization
+from ar_zoo.core.cache import KeyValue
+from ar_zoo.core.model import AutoregressiveModel
+from ar_zoo.data import Examples, read
+from ar_zoo.data.encoded import encode
+from ar_zoo.export.calibrate import recorded_calls
+from ar_zoo.export.shrink import shrink
+from ar_zoo.export.signatures import states
+
+# Events that are measured: more take long on one thread, and change the third digit of the loss.
+LIMITS = {"rows": 64, "windows": 16}
+NUM_CALIBRATED = 8
+# Events that the chain of steps is run on.
+NUM_STEPPED = 4
+# `score` and the steps hold the same weights, and differ by how activations are rounded: 0.05 % of the bits per dimension
+# in the shipped presets. A step that was quantised wrongly is off by much more than this.
+STEPS_TOLERANCE = 0.01
+
+
+class Quantization:
+    """One quantised export: what is rounded, on what it is measured, how much may be lost.
+
+    Args:
+        model: what is exported.
+        scheme: as in `ar_zoo.core.quantization.grids`.
+        validation: a source that `ar_zoo.data.read` knows, of which the validation part is taken, or `Examples`.
+        max_loss: by how much bits per dimension may rise, 0.01 for 1 %.
+        limit: at most so many images or windows, the first ones; by default 64 and 16.
+        num_sites: the length of windows, where it is free.
+        calibration: as `validation`, for `"full_int8"`; by default the training part of `validation`.
+
+    Example:
+        >>> Quantization(model, "int8", "shipped:digits").bits_per_dim_float32
+        1.0031
+    """
+
+    def __init__(
+        self, model: AutoregressiveModel, scheme, validation, max_loss, limit=None, num_sites=None, calibration=None
+    ):
+        if validation is None:
+            raise ValueError(
+                "`validation` must name data that the quantised files are measured on (`quantize` was given): "
+                "'shipped:digits', a file, a folder, or Examples."
+            )
+        if not isinstance(max_loss, (int, float)) or isinstance(max_loss, bool) or not max_loss > 0:
+            raise ValueError(f"`max_loss` must be above 0, 0.01 for one per cent; got {max_loss!r}.")
+        self.model, self.scheme, self.max_loss = model, scheme, max_loss
+        self.data = validation if isinstance(validation, str) else type(validation).__name__
+        self.x, self.context = _events(model, validation, limit, num_sites)
+        self._calibration = None
+        if scheme == "full_int8":
+            self._calibration = _calibration(model, validation, calibration, num_sites)
+        self.grids = quantization.grids(model, "int8" if scheme == "full_int8" else scheme)
+        if not self.grids:
+            raise ValueError(f"`quantize` {scheme!r} leaves every matrix of this model as it is: it has none to round.")
+        self.bits_per_dim_float32 = self._bits(self._log_probs())
+        self._stored = {}
+
+    def rounded(self):
+        """A context manager: the model's weights lie on their grids."""
+        return quantization.rounded_weights(self.model, self.grids)
+
+    def apply(self, folder, describe):
+        """Quantises a finished export, made within `rounded`, in place.
+
+        Args:
+            folder: the export.
+            describe: gives the manifest of the files as they are now; it is completed with `quality`.
+        """
+        manifest = Path(folder) / "manifest.json"
+        grids = {(grid.bits, grid.block) for grid in self.grids.values()}
+        forms = sorted(grids, key=lambda form: (form[0], form[1] or 0))
+        calls = {} if self._calibration is None else recorded_calls(folder, *self._calibration)
+        for file in sorted(Path(folder).glob("*.tflite")):
+            self._stored[file.name] = shrink(file, forms, calls.get(file.stem))
+        manifest.unlink()  # it lists every file but itself
+        facts = describe()
+        manifest.write_text(json.dumps(facts, indent=1))
+        manifest.write_text(json.dumps(facts | {"quality": self.measured(folder)}, indent=1))
+
+    def measured(self, folder) -> dict:
+        """The manifest's `quality`, of a folder that is finished.
+
+        Raises:
+            ValueError: bits per dimension rise by more than `max_loss`, or the steps do not agree with `score`.
+        """
+        from ar_zoo import runtime
+
+        exported = runtime.load(folder)
+        log_probs, _ = exported.score(self.x, self.context)
+        bits = self._bits(log_probs)
+        loss = bits / self.bits_per_dim_float32 - 1
+        count = min(NUM_STEPPED, len(self.x))
+        stepped, scored = self._bits(self._stepped(exported, count)), self._bits(log_probs[:count])
+        if not loss <= self.max_loss:
+            raise ValueError(
+                f"Quantised as {self.scheme!r} the model needs {bits:.4f} bits per dimension of {self.data} (the first "
+                f"{len(self.x)} events), {loss:+.2%} against {self.bits_per_dim_float32:.4f} in float32; `max_loss` allows "
+                f"{self.max_loss:.2%}. Nothing was written. Take a scheme with more bits, keep the layers that suffer at "
+                "more ({'output': 'int8', '': 'int4'}), fine-tune with `ar-zoo train … --qat`, or allow more."
+            )
+        if not abs(stepped / scored - 1) <= STEPS_TOLERANCE:
+            raise ValueError(
+                f"Quantised as {self.scheme!r} the chain of steps needs {stepped:.4f} bits per dimension of {self.data} (the "
+                f"first {count} events) and `score` {scored:.4f}; {STEPS_TOLERANCE:.0%} apart are allowed. Nothing was "
+                "written. Take a scheme with more bits."
+            )
+        return {
+            "scheme": self.scheme,
+            "bits_per_dim": bits,
+            "bits_per_dim_float32": self.bits_per_dim_float32,
+            "loss": loss,
+            "max_loss": self.max_loss,
+            "data": self.data,
+            "events": len(self.x),
+            "steps": {"events": count, "bits_per_dim": stepped, "bits_per_dim_score": scored},
+            "stored": self._stored,
+        }
+
+    def _bits(self, log_probs) -> float:
+        return -float(np.sum(log_probs, dtype=np.float64)) / (np.log(2) * self.x[0].size * len(log_probs))
+
+    def _rows(self, first, count):
+        rows = slice(first, first + count)
+        return self.x[rows], {name: value[rows] for name, value in self.context.items()}
+
+    def _log_probs(self) -> np.ndarray:
+        return np.concatenate([self.model.log_prob(*self._rows(first, 8)) for first in range(0, len(self.x), 8)])
+
+    def _stepped(self, exported, count) -> np.ndarray:
+        """Log-probabilities of the first events from the chain of cached steps."""
+        each = []
+        for first in range(0, count, exported.batch_size):
+            x, context = self._rows(first, min(exported.batch_size, count - first))
+            grid = x.shape[1:] if self.model.num_sites is None else self.model.grid_shape
+            params = exported.params(x, context).reshape(len(x), *grid, -1)
+            site = np.asarray(self.model.head.distribution(params).log_prob(x))
+            each.append(site.reshape(len(x), -1).sum(axis=1, dtype=np.float64))
+        return np.concatenate(each)
+
+
+def _calibration(model, validation, calibration, num_sites):
+    """Events to calibrate on, for models that can be."""
+    kept = [
+        name
+        for name, kind in states(model.cache_spec(num_sites or model.num_sites)).items()
+        if isinstance(kind, KeyValue)
+    ]
+    if kept:
+        raise ValueError(
+            f"`quantize` 'full_int8' is for models without keys and values in their cache; this one keeps {kept[0]!r}, whose "
+            "range no calibration knows beforehand. Take 'int8'."
+        )
+    if calibration is None and not isinstance(validation, str):
+        raise ValueError(
+            "`calibration` must name data for `quantize` 'full_int8', where `validation` is Examples: a source, or Examples."
+        )
+    return _events(model, calibration or validation, NUM_CALIBRATED, num_sites, split="train")
+
+
+def _events(model, validation, limit, num_sites, split="valid"):
+    """(symbols [N, …], contexts by name), at most `limit` events."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"`limit` must be an integer of at least 1; got {limit!r}.")
+    window = num_sites if model.num_sites is None else None
+    if isinstance(validation, str):
+        part = read(validation, split)
+        labels = "label" in model.context_spec and part.labels is not None and window is None
+        validation = encode(model, part, window, labels)
+    elif not isinstance(validation, Examples):
+        raise ValueError(
+            f"`validation` must be a source that `ar_zoo.data.read` knows, or Examples; got {type(validation).__name__}."
+        )
+    if validation.window is None:
+        count = limit or LIMITS["rows"]
+        return validation.x[:count], {name: value[:count] for name, value in validation.context.items()}
+    window = min(validation.window, window or validation.window, len(validation.x))
+    count = min(limit or LIMITS["windows"], len(validation.x) // window)
+    return validation.x[: count * window].reshape(count, window), {}

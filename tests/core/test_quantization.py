@@ -1,0 +1,139 @@
+"""Which matrices are rounded, and to which values, against NumPy."""
+
+from __future__ import annotations
+
+import contextlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ar_zoo
+from ar_zoo.core.pretrained import named_weights
+from ar_zoo.core.quantization import (
+    Grid,
+    grids,
+    matrices,
+    read_scheme,
+    rounded,
+    rounded_straight_through,
+    rounded_weights,
+)
+
+
+def reference(weight, bits, axis=-1, block=None):
+    """A loop over channels and blocks, with NumPy's own rounding."""
+    top = 2 ** (bits - 1) - 1
+    rows = np.moveaxis(weight, axis, -1)
+    rows = rows.reshape(-1, rows.shape[-1]).T  # [channels, inputs]
+    out = np.zeros_like(rows)
+    for channel in range(len(rows)):
+        size = block or rows.shape[1]
+        for start in range(0, rows.shape[1], size):
+            values = rows[channel, start : start + size]
+            scale = np.float32(np.abs(values).max() / np.float32(top))
+            if block:
+                scale = max(np.float32(scale.astype(ml_dtypes.bfloat16)), np.float32(2.0**-14))
+            if scale:
+                out[channel, start : start + size] = np.clip(np.rint(values / scale), -top, top) * scale
+    moved = np.moveaxis(weight, axis, -1).shape
+    return np.moveaxis(out.T.reshape(moved), -1, axis)
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid"),
+    [
+        ((64, 5), Grid(8)),
+        ((64, 5), Grid(4)),
+        ((64, 5), Grid(4, block=32)),
+        ((7, 64), Grid(4, axis=0, block=32)),
+        ((7, 10), Grid(8, axis=0)),
+        ((2, 32, 6), Grid(4, block=32)),
+        ((3, 2, 4, 6), Grid(4)),
+    ],
+)
+@pytest.mark.parametrize("jit", [False, True])
+def test_rounding_is_that_of_a_naive_loop(shape, grid, jit):
+    weight = np.random.default_rng(0).normal(scale=0.1, size=shape).astype(np.float32)
+    weight.flat[: shape[-1]] *= 30
+    function = tf.function(lambda value: rounded(value, grid), jit_compile=jit, autograph=False)
+    found = function(tf.constant(weight)).numpy()
+    np.testing.assert_allclose(found, reference(weight, grid.bits, grid.axis, grid.block), rtol=1e-6, atol=0)
+    assert np.abs(found - weight).max() > 0
+    np.testing.assert_allclose(function(tf.constant(found)).numpy(), found, rtol=1e-6)  # what lies on a grid stays
+
+
+def test_half_precision_and_zeros():
+    weight = np.array([[0.1, 0.0], [1e-3, 0.0]], np.float32)
+    np.testing.assert_array_equal(rounded(weight, Grid(16)), weight.astype(np.float16).astype(np.float32))
+    zeros = np.zeros((64, 3), np.float32)
+    for grid in (Grid(8), Grid(4), Grid(4, block=32)):
+        np.testing.assert_array_equal(rounded(zeros, grid), zeros)
+
+
+def test_gradient_goes_straight_through():
+    weight = tf.Variable(np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(rounded_straight_through(weight, Grid(4, block=32)) ** 2)
+    np.testing.assert_allclose(tape.gradient(loss, weight), 2 * rounded(weight, Grid(4, block=32)), rtol=1e-6)
+
+
+def test_matrices_are_what_data_are_multiplied_with():
+    text = matrices(ar_zoo.create("gpt.tiny", units=32))
+    assert text["embedding/table"] == (0, True)  # tied: it is the output layer too
+    assert text["block_1/attention/out/kernel"] == text["block_0/expand/kernel"] == (-1, True)
+    assert "positions/table" not in text
+    assert not any(path.endswith(("bias", "gain", "scale")) for path in text)
+    pixels = matrices(ar_zoo.create("gated_pixel_cnn.tiny"))
+    assert pixels["layer_1/row_conv/kernel"] == (-1, False)
+    assert not {"layer_0/condition/table", "layer_0/positions/rows"} & set(pixels)
+    untied = matrices(ar_zoo.create("wavenet.tiny"))
+    assert "embedding/table" not in untied
+    assert untied["conv_3/kernel"] == (-1, False)  # 18 inputs
+
+
+def test_the_first_expression_that_is_found_decides():
+    model = ar_zoo.create("gpt.tiny", units=32)
+    found = grids(model, {"block_0": "float32", "table": "int8", "attention": "float16", "": "int4"})
+    assert found["embedding/table"] == Grid(8, 0)
+    assert found["block_1/attention/key/kernel"] == Grid(16, -1)
+    assert found["block_1/reduce/kernel"] == Grid(4, -1, 32)
+    assert not any(path.startswith("block_0") for path in found)
+    assert grids(model, "int8")["block_0/reduce/kernel"] == Grid(8)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        ("int5", "`quantize` must be 'float16', 'int8', 'int4', or a dict .* got 'int5'"),
+        ("float32", "`quantize` must be"),
+        ({}, "`quantize` must be"),
+        ({"output": "int3"}, "`quantize` must be"),
+        ({"(": "int8"}, "a regular expression that cannot be read"),
+        ({"nowhere": "int8"}, "names 'nowhere', which is found in no matrix's path; there are embedding/table"),
+    ],
+)
+def test_bad_schemes(scheme, message):
+    with pytest.raises(ValueError, match=message):
+        grids(ar_zoo.create("gpt.tiny"), scheme)
+
+
+def test_schemes_from_a_command_line():
+    assert read_scheme(["int8"]) == "int8"
+    assert read_scheme(["output|a=b=int8", "=int4"]) == {"output|a=b": "int8", "": "int4"}
+    assert read_scheme(["output=int8"]) == {"output": "int8"}
+    with pytest.raises(ValueError, match="one name, or PATTERN=NAME"):
+        read_scheme(["int8", "int4"])
+
+
+def test_weights_come_back_whatever_happens():
+    model = ar_zoo.create("gpt.tiny")
+    before = {path: weight.numpy() for path, weight in named_weights(model).items()}
+    chosen = grids(model, "int4")
+    with contextlib.suppress(KeyError), rounded_weights(model, chosen):
+        changed = {path for path, weight in named_weights(model).items() if np.any(weight.numpy() != before[path])}
+        raise KeyError
+    assert changed == set(chosen)
+    for path, weight in named_weights(model).items():
+        np.testing.assert_array_equal(weight.numpy(), before[path])
