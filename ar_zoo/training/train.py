@@ -170,9 +170,7 @@ def _claim(out, recipe, source, epochs, seed, more):
     run = json.loads(json.dumps(run, default=repr))
     path = out / "recipe.json"
     if path.is_file() and json.loads(path.read_text()) != run:
-        raise ValueError(
-            f"`out` {out} holds a run of another recipe, data, epochs, seed or options. Choose another folder."
-        )
+        raise ValueError(f"`out` {out} holds a run of another recipe, data, epochs or seed. Choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(run, indent=1))
