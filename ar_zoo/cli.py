@@ -198,6 +198,35 @@ def _quantization(model, options) -> dict:
     )
 
 
+def _bench(options):
+    from ar_zoo import bench
+
+    exported = (Path(options.model) / "manifest.json").is_file() and not (Path(options.model) / "config.json").is_file()
+    if exported:
+        model, sites = options.model, options.sites
+    else:
+        model = _new_or_pretrained(options.model)
+        sites = options.sites or (model.max_sites or 2000 if model.num_sites is None else None)
+    rows = bench.bench(model, options.engines, options.batch_size, sites, options.repeats)
+    print(json.dumps(rows, indent=1) if options.json else bench.table(rows))
+    if options.plot:
+        print(
+            bench.plot(rows, options.plot, f"{options.model}, {options.batch_size} at a time").resolve(),
+            file=sys.stderr,
+        )
+
+
+def _new_or_pretrained(name):
+    """A pretrained model, or one of the zoo's with random weights, which are as fast."""
+    start_tensorflow()
+    import ar_zoo
+    from ar_zoo.core.pretrained import list_pretrained
+
+    if name not in list_pretrained() and name in ar_zoo.list_models():
+        return ar_zoo.create(name)
+    return ar_zoo.load(name)
+
+
 def _web(options):
     start_tensorflow()
     from ar_zoo import web
@@ -313,13 +342,39 @@ def _parser() -> argparse.ArgumentParser:
     add("--formats", nargs="+", choices=FORMATS, default=["saved_model", "tflite"], help="default saved_model tflite")
     add("--batch-size", type=int, default=1, help="rows that the graphs work on at once (default 1)")
     add("--sites", type=int, help="longest event that is scored, where length is free (default the model's, or 8000)")
-    summary = "write a model as SavedModel, TFLite and ONNX"
+    add("--prefill", type=int, nargs="*", help="sizes of the chunks that a known beginning is read in (default 64)")
+    add("--verify", type=int, nargs="*", help="sizes of chunks that give the parameters of each site (default none)")
+    help = "int8, int4, float16, or PATTERN=SCHEME … for the weights whose path has PATTERN in it, the first that fits"
+    add("--quantize", nargs="+", metavar="SCHEME", help=help)
+    add("--validation", help="what a quantised export is measured on, as in `score` (default the shipped subset)")
+    add("--max-loss", type=float, default=0.01, help="rise of bits per dimension above which it is refused (0.01)")
+    add("--limit", type=int, help="measure on the first so many images (default 64) or windows (default 16)")
+
+    summary = "measure how fast a model draws, on each engine, in a table"
     examples = (
-        "gated_pixel_cnn.mnist digits --formats tflite",
-        "gpt.kjv bible --formats onnx --prefill 16 128",
-        "gpt.kjv bible --formats tflite --quantize int8",
-        "wavenet.speech8k speech --formats tflite --quantize 'output|hidden=int8' =int4",
+        "gated_pixel_cnn.mnist --engines tensorflow litert onnx",
+        "wavenet.benchmark --plot speed.png",
+        "digits_export",
     )
+    add = command("bench", _bench, summary, *examples).add_argument
+    add("model", help=f"{MODEL_HELP}; a name of `ar-zoo list`, with random weights; or the folder of an export")
+    engines = ["tensorflow", "litert", "onnx", "saved_model"]
+    add("--engines", nargs="+", choices=engines, default=engines[:2], help="default tensorflow litert")
+    add("--batch-size", type=int, default=1, help="rows drawn at once (default 1)")
+    add("--sites", type=int, help="length, where it is free (default the model's, or 2000)")
+    add("--repeats", type=int, default=3, help="how often each time is taken; the best counts (default 3)")
+    add("--json", action="store_true", help="JSON in place of a table")
+    add("--plot", help="also draw the table, into this PNG")
+
+    summary = "write the web page, in which exported models draw, and serve it on 127.0.0.1"
+    add = command(
+        "web", _web, summary, "", "my_page --no-serve", "my_page --models runs/digits/best gpt.kjv"
+    ).add_argument
+    add("folder", nargs="?", default="web_out", help="where; an older page there is replaced (default web_out)")
+    add("--port", type=int, default=8000, help="0 takes any that is free (default 8000)")
+    models = "gated_pixel_cnn.mnist wavenet.speech8k gpt.kjv"
+    add("--models", nargs="+", default=models.split(), help=f"as the other commands take them (default {models})")
+    add("--no-serve", action="store_true", help="write it only; any web server can serve the folder")
 
     add = command("demo", _demo, "run what `make demo` runs, in a clone of the repository", "").add_argument
     add("--out", default="demo_out", help="the folder for what it makes (default demo_out)")

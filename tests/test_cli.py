@@ -67,7 +67,9 @@ def run(presets, tmp_path, monkeypatch, capsys):
     return command
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["train"], ["sample"], ["score"], ["export"], ["web"], ["demo"]])
+@pytest.mark.parametrize(
+    "command", [[], ["list"], ["train"], ["sample"], ["score"], ["export"], ["bench"], ["web"], ["demo"]]
+)
 def test_help_teaches_by_example_without_tensorflow(command):
     program = (
         "import sys\nfrom ar_zoo import cli\ntry:\n    cli.main(sys.argv[1:])\n"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -27,7 +26,7 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
     Returns:
         a dict: `first_site_s`, from nothing loaded to the first site; `sites_per_s`, of all rows of a batch together;
         `prefill_sites_per_s`, the same for a known beginning, `None` for models that have no `prefill_N`;
-        `memory_mb`, the most that was resident; `files_mb`, of what was run; `site_us`, time of a step (with its share of
+        `memory_mb`, the most that was resident (on Linux); `files_mb`, of what was run; `site_us`, time of a step (with its share of
         `begin_block`), and `limit_us`, that of its matrix products alone in NumPy.
 
     Example:
@@ -53,7 +52,7 @@ def _here(folder, engine, num_sites, repeats) -> dict:
     first = time.perf_counter() - start
     rows = runtime.batch_size
     best, x = _best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = _peak_memory_mb()
     sites = x.reshape(rows, -1, *runtime.manifest["site_shape"])
     count, prefill = sites.shape[1], None
     if any(name.startswith("prefill_") for name in runtime.manifest["endpoints"]):
@@ -76,6 +75,14 @@ def _here(folder, engine, num_sites, repeats) -> dict:
         "site_us": best / count * 1e6,
         "limit_us": _limit(runtime.manifest, repeats) * 1e6,
     }
+
+
+def _peak_memory_mb() -> float | None:
+    """The most that was resident. (What `getrusage` says begins with what the parent process held.)"""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def _files(path):
