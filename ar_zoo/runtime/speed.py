@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
 
 def measure(folder, engine: str = "litert", num_sites: int | None = None, repeats: int = 3) -> dict:
     """Runs an export in a process of its own, on one thread, and says how it did.
@@ -26,8 +28,8 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
     Returns:
         a dict: `first_site_s`, from nothing loaded to the first site; `sites_per_s`, of all rows of a batch together;
         `prefill_sites_per_s`, the same for a known beginning, `None` for models that have no `prefill_N`;
-        `memory_mb`, the most that was resident (on Linux); `files_mb`, of what was run; `site_us`, time of a step (with its share of
-        `begin_block`), and `limit_us`, that of its matrix products alone in NumPy.
+        `memory_mb`, the most that was resident (on Linux); `files_mb`, of what was run; `site_us`, time of a step (with
+        its share of `begin_block`), and `limit_us`, that of its matrix products alone in NumPy.
 
     Example:
         >>> measure("digits_export")["sites_per_s"]
@@ -35,7 +37,7 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
     command = [sys.executable, "-P", "-m", "ar_zoo.runtime.speed", str(folder), "--engine", engine]
     command += ["--repeats", str(repeats)] + ([] if num_sites is None else ["--sites", str(num_sites)])
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    one = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
+    one = dict.fromkeys(_THREADS, "1")
     environment = os.environ | one | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
