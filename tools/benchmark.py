@@ -3,7 +3,9 @@
 Cached is `model.sample`: one compiled loop over `begin_block` and `step`. Naive is one XLA-compiled `call` a site, over
 the whole event (WaveNet: over its receptive field), and the same draw from the same noise; it is timed on evenly spaced
 sites and multiplied out. The symbols that it draws there are compared with the cached ones. GPT is also compared with
-keras-hub's compiled `generate` of the same size, which needs `pip install -e '.[bench]'`.
+keras-hub's compiled `generate` of the same size, which needs `pip install -e '.[bench]'`. With `--litert` the exported
+step is driven from Python too, in float32 and in int8 (which needs `pip install -e '.[quantize]'`), one thread, in a process
+of its own, and set beside the least time that its matrix products take in NumPy ("times its products").
 
 Weights are random; nothing is downloaded. Leave the machine otherwise idle: other processes slow the two down unevenly.
 """
@@ -15,6 +17,7 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import tempfile
 import time
 
 import numpy as np
@@ -36,6 +39,7 @@ class Case:
         num_sites: length, where it is free.
         slower_than: the label of an earlier row; time a site may be at most `slower_by` times that row's.
         hub_bar: how many times faster than keras-hub; `None` to leave that comparison out.
+        litert_bars: form of the export → how many times faster than naive it must be, driven by LiteRT from Python.
     """
 
     label: str
@@ -47,6 +51,7 @@ class Case:
     slower_than: str | None = None
     slower_by: float = 1.3
     hub_bar: float | None = None
+    litert_bars: dict = dataclasses.field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -54,8 +59,8 @@ class Case:
 
 
 CASES = (
-    Case("GatedPixelCNN 28x28", "gated_pixel_cnn.benchmark", 1, 150),
-    Case("GatedPixelCNN 28x28", "gated_pixel_cnn.benchmark", 16, 300),
+    Case("GatedPixelCNN 28x28", "gated_pixel_cnn.benchmark", 1, 150, litert_bars={"float32": 200, "int8": 400}),
+    Case("GatedPixelCNN 28x28", "gated_pixel_cnn.benchmark", 16, 300, litert_bars={"float32": 600}),
     Case(
         "GatedPixelCNN 64x64",
         "gated_pixel_cnn.benchmark",
@@ -63,14 +68,22 @@ CASES = (
         overrides=dict(image_shape=(64, 64, 1)),
         slower_than="GatedPixelCNN 28x28",
     ),
-    Case("WaveNet, 30 layers", "wavenet.benchmark", 1, 300, num_sites=8000),
-    Case("GPT, 512 tokens", "gpt.benchmark", 1, 10, num_sites=512, hub_bar=1.5),
+    Case("WaveNet, 30 layers", "wavenet.benchmark", 1, 300, num_sites=8000, litert_bars={"float32": 450, "int8": None}),
+    Case(
+        "GPT, 512 tokens",
+        "gpt.benchmark",
+        1,
+        10,
+        num_sites=512,
+        hub_bar=1.5,
+        litert_bars={"float32": None, "int8": None},
+    ),
 )
 QUICK = (
     Case("GatedPixelCNN, tiny", "gated_pixel_cnn.tiny", 1),
     Case("GatedPixelCNN, tiny", "gated_pixel_cnn.tiny", 3),
     Case("WaveNet, tiny", "wavenet.tiny", 1, num_sites=40),
-    Case("GPT, tiny", "gpt.tiny", 1, num_sites=12),
+    Case("GPT, tiny", "gpt.tiny", 1, num_sites=12, litert_bars={"float32": None}),
 )
 
 
@@ -86,6 +99,7 @@ class Row:
     mismatches: int
     hub: float | None = None
     note: str = ""
+    litert: dict = dataclasses.field(default_factory=dict)  # form → what `ar_zoo.runtime.speed.measure` gives
 
     @property
     def site_time(self) -> float:
@@ -162,6 +176,28 @@ def _naive(model, rows, count, repeats):
     return np.stack(drawn, axis=1), seconds
 
 
+def measure_litert(case: Case, repeats: int = 3) -> dict:
+    """Form of the export → how fast LiteRT draws from it, in a process of its own."""
+    import keras
+
+    import ar_zoo
+    from ar_zoo.data import Examples
+    from ar_zoo.runtime.speed import measure as speed
+
+    keras.utils.set_random_seed(_SEED)
+    model, measured = ar_zoo.create(case.preset, **case.overrides), {}
+    for form in case.litert_bars:
+        more = {}
+        if form != "float32":  # weights are random: how much is lost does not matter
+            x = model.sample(1, seed=_SEED, num_sites=case.num_sites)
+            more = dict(quantize=form, validation=Examples(x, None, None), max_loss=1e3, limit=1)
+        with tempfile.TemporaryDirectory() as folder:
+            common = dict(batch_size=case.batch, num_sites=case.num_sites, progress=False)
+            ar_zoo.export(model, folder, "tflite", prefill=() if None in model.event_shape else None, **common, **more)
+            measured[form] = speed(folder, repeats=repeats)
+    return measured
+
+
 def measure_keras_hub(case: Case, repeats: int = 3) -> float:
     """Seconds that keras-hub's GPT-2 of the same size, compiled by XLA, takes to generate as many tokens."""
     import keras
@@ -200,21 +236,30 @@ def table(rows) -> str:
         by_label.setdefault(case.label, row)
         same = f"{row.compared - row.mismatches} of {row.compared}"
         start = f"| {case.label} | {batch} "
-        rates = f"| {row.cached / batch:.3g} | {batch / row.cached:.3g} | {batch * row.sites / row.cached:,.0f} "
+        rates = cached = (
+            f"| {row.cached / batch:.3g} | {batch / row.cached:.3g} | {batch * row.sites / row.cached:,.0f} "
+        )
         lines.append(
             f"{start}| {row.naive / batch:.3g} {rates}| naive | {row.ratio:,.1f}× | {_verdict(row.ratio, case.bar)} | {same} |"
         )
+        for form, facts in row.litert.items():
+            seconds = row.sites * facts["site_us"] / 1e6
+            ratio, times = row.naive / seconds, facts["site_us"] / facts["limit_us"]
+            rates = f"| {seconds / batch:.3g} | {batch / seconds:.3g} | {facts['sites_per_s']:,.0f} "
+            what = f"naive, in LiteRT {form} ({times:.2f} times its products, {facts['memory_mb']:.0f} MB)"
+            bar = case.litert_bars[form]
+            lines.append(f"{start}| – {rates}| {what} | {ratio:,.1f}× | {_verdict(ratio, bar)} | – |")
         if case.slower_than in by_label:
             slower = row.site_time / by_label[case.slower_than].site_time
             verdict = f"at most {case.slower_by}: {'met' if slower <= case.slower_by else '**missed**'}"
             lines.append(
-                f"{start}| – {rates}| time a site over that of {case.slower_than} | {slower:.2f} | {verdict} | – |"
+                f"{start}| – {cached}| time a site over that of {case.slower_than} | {slower:.2f} | {verdict} | – |"
             )
         if case.hub_bar is not None:
             ratio = f"{row.hub / row.cached:,.2f}×" if row.hub else "–"
             verdict = _verdict(row.hub / row.cached, case.hub_bar) if row.hub else row.note
             theirs = f"{row.hub / batch:.3g}" if row.hub else "–"
-            lines.append(f"{start}| {theirs} (keras-hub) {rates}| keras-hub `generate` | {ratio} | {verdict} | – |")
+            lines.append(f"{start}| {theirs} (keras-hub) {cached}| keras-hub `generate` | {ratio} | {verdict} | – |")
     return "\n".join(lines)
 
 
@@ -239,6 +284,7 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="tiny models, no bars: shows in a minute that the tool works"
     )
+    parser.add_argument("--litert", action="store_true", help="also measure the exported steps in LiteRT")
     parser.add_argument("--out", type=pathlib.Path, help="also write the table to this file")
     options = parser.parse_args(arguments)
     cases = [
@@ -253,6 +299,8 @@ def main(arguments=None) -> int:
     for case in cases:
         print(f"{case.label}, batch {case.batch} …", flush=True)
         rows.append(measure(case, **settings))
+        if options.litert:
+            rows[-1].litert = measure_litert(case, settings.get("repeats", 3))
         if case.hub_bar is not None:
             if importlib.util.find_spec("keras_hub"):
                 rows[-1].hub = measure_keras_hub(case)

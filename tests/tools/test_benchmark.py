@@ -30,12 +30,13 @@ def test_every_row_has_a_quick_one_and_a_preset():
 
 def test_quick_run(tmp_path, capsys):
     out = tmp_path / "table.md"
-    assert benchmark.main(["--quick", "--family", "wavenet", "--family", "gpt", "--out", str(out)]) == 0
+    assert benchmark.main(["--quick", "--litert", "--family", "wavenet", "--family", "gpt", "--out", str(out)]) == 0
     text = out.read_text()
     assert text in capsys.readouterr().out
     rows = [line for line in text.splitlines() if "tiny" in line]
-    assert len(rows) == 2
-    assert all("5 of 5" in row for row in rows)
+    assert len(rows) == 3
+    assert ["5 of 5" in row for row in rows] == [True, True, False]
+    assert "naive, in LiteRT float32" in rows[2]
 
 
 def test_symbols_that_differ_are_reported(monkeypatch, capsys):
