@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from ar_zoo.core import arguments
 from ar_zoo.core.files import atomic_path
 from ar_zoo.runtime.runtime import ENGINES
 from ar_zoo.runtime.speed import measure
@@ -27,7 +28,7 @@ def bench(model, engines=("tensorflow", "litert"), batch_size: int = 1, num_site
 
     Args:
         model: an `AutoregressiveModel`, or the folder of an export.
-        engines: which of `"tensorflow"` (`model.sample`), `"litert"`, `"onnx"` and `"saved_model"`.
+        engines: which of `"tensorflow"` (`model.sample`; left out for an export), `"litert"`, `"onnx"` and `"saved_model"`.
         batch_size: rows drawn at once.
         num_sites: length of an event, where it is free.
         repeats: how often each time is taken; the best counts.
@@ -42,8 +43,12 @@ def bench(model, engines=("tensorflow", "litert"), batch_size: int = 1, num_site
     unknown = [name for name in engines if name not in known]
     if unknown or not engines:
         raise ValueError(f"`engines` must hold one or more of {', '.join(map(repr, known))}; got {list(engines)}.")
+    arguments.whole(repeats=repeats)
     if isinstance(model, (str, Path)):
-        return [measure(model, name, num_sites, repeats) for name in engines if name != "tensorflow"]
+        engines = [name for name in engines if name != "tensorflow"]
+        if not engines:
+            raise ValueError("`engines` must hold more than 'tensorflow' for an export, which draws without it.")
+        return [measure(model, name, num_sites, repeats) for name in engines]
     import ar_zoo
 
     rows = []

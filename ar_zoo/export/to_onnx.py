@@ -83,9 +83,6 @@ def _tf2onnx():
         ctx.remove_node(name)
         ctx.make_node(operation, inputs, name=name, outputs=outputs, shapes=shapes, dtypes=dtypes)
 
-    def is_whole(ctx, value):
-        return ctx.get_dtype(value) in (onnx_pb.TensorProto.INT32, onnx_pb.TensorProto.INT64)
-
     @tf_op("XlaDynamicUpdateSlice")
     class UpdateSlice:
         """`slice_update`: along each axis that the update does not fill, positions from `start` on are taken from it."""
@@ -119,30 +116,20 @@ def _tf2onnx():
             else:
                 replace(ctx, node, "Where", [inside, new, old])
 
-    @tf_op("FloorMod")
-    class FloorModulo:
-        """tf2onnx gives whole numbers the sign of the dividend; TensorFlow, and ONNX's Mod, that of the divisor."""
+    @tf_op(["FloorDiv", "FloorMod"])
+    class Floored:
+        """tf2onnx rounds quotients of whole numbers towards zero; TensorFlow rounds down, and so does ONNX's Mod."""
 
         @classmethod
         def version_13(cls, ctx, node, **kwargs):
+            make = lambda operation, *inputs: ctx.make_node(operation, list(inputs)).output[0]  # noqa: E731
             old, by = node.input
-            if is_whole(ctx, old):
-                replace(ctx, node, "Mod", [old, by])
-                return
-            times = ctx.make_node("Floor", [ctx.make_node("Div", [old, by]).output[0]]).output[0]
-            replace(ctx, node, "Sub", [old, ctx.make_node("Mul", [times, by]).output[0]])
-
-    @tf_op("FloorDiv")
-    class FloorQuotient:
-        """The same for quotients: tf2onnx rounds whole ones towards zero."""
-
-        @classmethod
-        def version_13(cls, ctx, node, **kwargs):
-            old, by = node.input
-            if is_whole(ctx, old):
-                rest = ctx.make_node("Mod", [old, by]).output[0]
-                replace(ctx, node, "Div", [ctx.make_node("Sub", [old, rest]).output[0], by])
-                return
-            replace(ctx, node, "Floor", [ctx.make_node("Div", [old, by]).output[0]])
+            if ctx.get_dtype(old) in (onnx_pb.TensorProto.INT32, onnx_pb.TensorProto.INT64):
+                rest = make("Mod", old, by)
+                quotient = make("Div", make("Sub", old, rest), by)
+            else:
+                quotient = make("Floor", make("Div", old, by))
+                rest = make("Sub", old, make("Mul", quotient, by))
+            replace(ctx, node, "Identity", [quotient if node.type == "FloorDiv" else rest])
 
     return tf2onnx

@@ -206,6 +206,7 @@ class Runtime:
         context = request.rows_of_context(self.manifest["context"], context, count)
         x = x.reshape(count, -1, *self._site_shape)[rows]
         found = np.empty((self.batch_size, x.shape[1], self.manifest["head"]["params_size"]), np.float32)
+        self._turn += 1  # a stream with top_k or top_p runs on the same loop
         context = {name: value[rows] for name, value in context.items()}
         known, first = np.ones(x.shape[:2], bool), 0
         if chunk is not None:

@@ -13,6 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from ar_zoo.core import arguments
+from ar_zoo.runtime.artifact import read_manifest
+from ar_zoo.runtime.runtime import ENGINES, load
+
 _THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
@@ -26,14 +30,23 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
         repeats: how often each time is taken; the best counts.
 
     Returns:
-        a dict: `first_site_s`, from nothing loaded to the first site; `sites_per_s`, of all rows of a batch together;
+        a dict: `first_site_s`, from opening the export to the first site; `sites_per_s`, of all rows of a batch together;
         `prefill_sites_per_s`, the same for a known beginning, `None` for models that have no `prefill_N`;
         `memory_mb`, the most that was resident (on Linux); `files_mb`, of what was run; `site_us`, time of a step (with
         its share of `begin_block`), and `limit_us`, that of its matrix products alone in NumPy.
 
+    Raises:
+        ValueError: bad input, or an export that is not whole.
+        RuntimeError: the process failed; its last words are in the message.
+
     Example:
         >>> measure("digits_export")["sites_per_s"]
     """
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
+    arguments.whole(repeats=repeats)
+    arguments.whole_or_none(num_sites=num_sites)
+    read_manifest(folder, ENGINES[engine][1])
     command = [sys.executable, "-P", "-m", "ar_zoo.runtime.speed", str(folder), "--engine", engine]
     command += ["--repeats", str(repeats)] + ([] if num_sites is None else ["--sites", str(num_sites)])
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
@@ -47,8 +60,6 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
 
 def _here(folder, engine, num_sites, repeats) -> dict:
     start = time.perf_counter()
-    from ar_zoo.runtime import load
-
     runtime = load(folder, engine)
     next(iter(runtime.stream(num_sites=num_sites)))
     first = time.perf_counter() - start
@@ -123,13 +134,13 @@ def _limit(manifest, repeats) -> float:
     return total
 
 
-def main(arguments=None) -> int:
+def main(words=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="what `ar-zoo export` wrote")
     parser.add_argument("--engine", default="litert", help="litert, onnx or saved_model (default litert)")
     parser.add_argument("--sites", type=int, help="length of the events, where it is free (default the exported one)")
     parser.add_argument("--repeats", type=int, default=3, help="how often each time is taken (default 3)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     print(json.dumps(_here(options.folder, options.engine, options.sites, options.repeats)))
     return 0
 

@@ -165,6 +165,16 @@ def test_a_stream_that_is_overtaken_stops(exported):
         next(stream)
 
 
+def test_a_filtered_stream_is_overtaken_by_params(exported):
+    """Both run on the step, whose state there is only once."""
+    runtime = load(exported("gpt"))
+    stream = runtime.stream(top_k=2)
+    next(stream)
+    runtime.params([[0, 1]])
+    with pytest.raises(RuntimeError, match="This stream was cut off"):
+        next(stream)
+
+
 def test_decode(exported):
     symbols = np.array([[0, 1, 4], [2, 2, 3]])
     assert load(exported("gpt")).decode(symbols) == ["abe", "ccd"]

@@ -20,9 +20,28 @@ def test_an_export_is_measured_in_its_own_process(exported):
     assert row["files_mb"] * 2**20 == pytest.approx((exported("gpt") / "sample_step.tflite").stat().st_size)
 
 
-def test_a_measurement_that_fails_says_why(tmp_path):
-    with pytest.raises(RuntimeError, match=r"has no manifest\.json"):
-        speed.measure(tmp_path)
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"folder": "nowhere"}, r"has no manifest\.json"),
+        ({"engine": "torch"}, "`engine` must be one of 'litert', .*; got 'torch'"),
+        ({"repeats": 0}, "`repeats` must be an integer of at least 1; got 0"),
+        ({"num_sites": 0}, "`num_sites` must be an integer of at least 1, or None; got 0"),
+    ],
+)
+def test_bad_input(exported, wanted, message):
+    with pytest.raises(ValueError, match=message):
+        speed.measure(**{"folder": exported("gpt"), **wanted})
+
+
+def test_a_process_that_fails_says_why(exported):
+    with pytest.raises(RuntimeError, match="`num_sites` must be at most 12, which was exported; got 13"):
+        speed.measure(exported("gpt"), num_sites=13)
+
+
+def test_an_export_is_not_measured_in_tensorflow(exported):
+    with pytest.raises(ValueError, match="`engines` must hold more than 'tensorflow' for an export"):
+        bench.bench(exported("gpt"), ["tensorflow"])
 
 
 def test_the_products_of_a_step_are_in_the_manifest(exported):
