@@ -48,12 +48,13 @@ class Converter:
         self._process.communicate()
         self._errors.close()
 
-    def convert(self, saved_model, files: dict):
+    def convert(self, saved_model, files: dict, signatures: dict | None = None):
         """Converts signatures of a SavedModel.
 
         Args:
             saved_model: its folder.
             files: endpoint → path of the file to write.
+            signatures: endpoint → those that go into its file together; by default it alone. TFLite only.
 
         Yields:
             the name of each endpoint when its file is written.
@@ -62,7 +63,9 @@ class Converter:
             ValueError: an endpoint needs operations that the format lacks.
             RuntimeError: the converting process died.
         """
-        task = {"saved_model": str(saved_model), "files": {name: str(path) for name, path in files.items()}}
+        signatures = signatures or {name: [name] for name in files}
+        files_of = {name: {"path": str(path), "signatures": signatures[name]} for name, path in files.items()}
+        task = {"saved_model": str(saved_model), "files": files_of}
         try:
             self._process.stdin.write(json.dumps(task) + "\n")
             self._process.stdin.flush()
