@@ -94,7 +94,7 @@ def test_the_page_is_whole(tmp_path, presets, npm, exports):
     }
     assert json.loads((folder / "page.json").read_text())["models"][:2] == [
         {"name": "digits", "kind": "image", "folder": "models/digits/", "about": "About digits."},
-        {"name": "voice", "kind": "sound", "folder": "models/voice/", "about": "About voice.", "sample_rate": 8000},
+        {"name": "voice", "kind": "sound", "folder": "models/voice/", "about": "About voice."},
     ]
 
 

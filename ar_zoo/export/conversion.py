@@ -61,6 +61,7 @@ class Converter:
         Raises:
             ValueError: an endpoint needs operations that the format lacks.
             RuntimeError: the converting process died.
+            OSError: a file could not be written.
         """
         task = {"saved_model": str(saved_model), "files": {name: str(path) for name, path in files.items()}}
         try:
@@ -75,6 +76,8 @@ class Converter:
                     f"The {self._title} converter died while converting `{endpoint}`: {self._last_words()}"
                 )
             answer = json.loads(answer)
+            if answer["unwritten"]:
+                raise OSError(answer["unwritten"])
             if answer["ops"]:
                 raise ValueError(
                     f"`{endpoint}` needs {', '.join(answer['ops'])}, which {self._title} has not built in; exports hold "
