@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from ar_zoo.core.files import atomic_folder
 
@@ -65,7 +67,8 @@ def export(
 
     Raises:
         ValueError: bad input; an operation that a format lacks; a converted graph that is further than 1e-3 from the
-            model; a quantised one that loses more than `max_loss`.
+            model; a quantised one that loses more than `max_loss`; weights that are not finite.
+        OSError: the disk is full, say: nothing is left behind, and an older export is as it was.
         ImportError: what a format needs is not installed.
 
     Example:
@@ -76,6 +79,7 @@ def export(
     formats = _checked_formats(formats)
     num_sites = _checked_sites(model, batch_size, num_sites)
     chunks = _checked_chunks(model, num_sites, prefill, verify)
+    _check_weights(model)
 
     from tqdm import tqdm
 
@@ -93,6 +97,7 @@ def export(
     folder = Path(folder)
     graphs = {format: graph for graph, format in ENGINES.values() if format != "saved_model"}
     with ExitStack() as stack:
+        stack.enter_context(_said_once(folder))
         out = stack.enter_context(atomic_folder(folder))
         converters = {name: stack.enter_context(Converter(name)) for name in formats if name in graphs}
         if quantization is not None:
@@ -134,6 +139,30 @@ def export(
             bar.set_description("export: quantise")
             quantization.apply(out, described)
     return folder
+
+
+@contextmanager
+def _said_once(folder):
+    """What goes wrong while files are written is one error, which says where and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"The export to {folder} could not be written: {error}. Nothing of it was kept, and what was there before is "
+            "unchanged. Make room, or choose another folder."
+        ) from error
+
+
+def _check_weights(model):
+    """NaN in the weights would show as a graph that differs from itself."""
+    for weight in model.weights:
+        value = np.asarray(weight.value)
+        wrong = int(np.sum(~np.isfinite(value))) if value.dtype.kind == "f" else 0
+        if wrong:
+            raise ValueError(
+                f"`model` must have finite weights; {weight.path} holds {wrong} of {value.size} that are NaN or infinite. "
+                "Training diverged: go back to an earlier preset, or train with a lower learning rate."
+            )
 
 
 def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration):

@@ -62,6 +62,7 @@ class Converter:
         Raises:
             ValueError: an endpoint needs operations that the format lacks.
             RuntimeError: the converting process died.
+            OSError: a file could not be written.
         """
         signatures = signatures or {name: [name] for name in files}
         files_of = {name: {"path": str(path), "signatures": signatures[name]} for name, path in files.items()}
@@ -78,6 +79,8 @@ class Converter:
                     f"The {self._title} converter died while converting `{endpoint}`: {self._last_words()}"
                 )
             answer = json.loads(answer)
+            if answer["unwritten"]:
+                raise OSError(answer["unwritten"])
             if answer["ops"]:
                 raise ValueError(
                     f"`{endpoint}` needs {', '.join(answer['ops'])}, which {self._title} has not built in; exports hold "

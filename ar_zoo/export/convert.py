@@ -22,11 +22,13 @@ def main():
     module = importlib.import_module(f"ar_zoo.export.to_{sys.argv[1]}")
     task = json.loads(sys.stdin.readline())
     for endpoint, file in task["files"].items():
-        answer = {"endpoint": endpoint, "ops": [], "message": ""}
+        answer = {"endpoint": endpoint, "ops": [], "message": "", "unwritten": ""}
         try:
             module.convert(task["saved_model"], file["signatures"], file["path"])
         except Refused as error:
             answer |= {"ops": error.ops, "message": str(error)[:2000]}
+        except OSError as error:
+            answer["unwritten"] = str(error)
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -47,6 +47,7 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, pa
         "num_sites": num_sites,
         "max_sites": num_sites if bounded else None,
         "block_sizes": list(model.block_sizes) if model.block_sizes else None,
+        "sample_rate": model.sample_rate,
         "context": {name: dataclasses.asdict(context) for name, context in model.context_spec.items()},
         "states": {name: _state(kind) for name, kind in states(spec).items()},
         "endpoints": endpoints,

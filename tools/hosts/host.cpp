@@ -165,7 +165,8 @@ void draw(std::map<std::string, std::string> given, const std::string& folder) {
   const Json &limit = manifest["max_sites"], &free = manifest["event_shape"].items.at(0);
   const long most = limit.is_null() ? 1L << 30 : limit.number, exported = manifest["num_sites"].number;
   const long sites = given["num-sites"].empty() ? exported : number("num-sites", free.is_null() ? 1 : exported, most);
-  const long num = number("num", 1, 1e6), rate = number("rate", 1, 1e6), seed = number("seed", 0, 0x1p53);
+  const long num = number("num", 1, 1e6), seed = number("seed", 0, 0x1p53);
+  const long rate = given["rate"].empty() ? sample_rate(manifest) : number("rate", 1, 1e6);
   Loop loop(*step, block, manifest);
   std::vector<int32_t> x(loop.batch * sites * loop.width), drawn;
   const auto start = std::chrono::steady_clock::now();
@@ -185,14 +186,13 @@ void draw(std::map<std::string, std::string> given, const std::string& folder) {
 
 int main(int count, char** words) try {
   std::map<std::string, std::string> given{{"num", "1"}, {"seed", "0"}, {"temperature", "1"}, {"label", ""},
-                                           {"num-sites", ""}, {"rate", "8000"}, {"out", "out"}, {"symbols", ""}};
+                                           {"num-sites", ""}, {"rate", ""}, {"out", "out"}, {"symbols", ""}};
   bool known = count >= 2 && count % 2 == 0;
   for (int i = 2; known && i < count; i += 2)
     if ((known = std::strncmp(words[i], "--", 2) == 0 && given.count(words[i] + 2))) given[words[i] + 2] = words[i + 1];
   if (known) return draw(given, words[1]), 0;
-  std::cerr << "usage: host FOLDER [--num 1] [--seed 0] [--temperature 1] [--label L] [--num-sites N] [--rate 8000] "
-               "[--out out] [--symbols FILE]\n";
-  return 2;
+  return std::cerr << "usage: host FOLDER [--num 1] [--seed 0] [--temperature 1] [--label L] [--num-sites N] "
+                      "[--rate HZ] [--out out] [--symbols FILE]\n", 2;
 } catch (const std::exception& error) {
   std::cerr << "host: " << error.what() << std::endl;
   return 1;
