@@ -104,7 +104,8 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
 
     names = states(spec)
     made = {"score": trace("score", score, [Slot("x", (batch_size, *event), "int32"), *contexts])}
-    for ending, held in {"": spec} | {f"_{size}": model.cache_spec(size) for size in cache_sizes}.items():
+    specs = {"": spec} | {f"_{size}": model.cache_spec(size) for size in cache_sizes}
+    for ending, held in specs.items():
         slots = [*common, *_state_slots(held, "site", batch_size)]
         made[f"step{ending}"] = trace(f"step{ending}", partial(step, spec=held), [prev, *slots], names)
         drawing = trace(f"sample_step{ending}", partial(sample_step, spec=held), [prev, *noise, *slots], names)
