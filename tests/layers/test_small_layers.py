@@ -51,6 +51,8 @@ def test_residual_skip(residual, skip_units, groups):
         np.testing.assert_allclose(np.asarray(skip), out[..., 12:], atol=1e-12)
     else:
         assert skip is None
+    both = np.concatenate([x, normal(2, 4, skip_units, seed=2)], axis=-1)
+    np.testing.assert_allclose(np.asarray(layer.onto(activation, both)), out + (both if residual else 0), atol=1e-12)
 
 
 @pytest.mark.parametrize(("units", "skip_units"), [(5, 4), (4, 5)])
