@@ -180,8 +180,10 @@ def _export(options):
         print(f"{path.stat().st_size:>12,}  {path.resolve()}")
     quality = json.loads((folder / "manifest.json").read_text()).get("quality")
     if quality:
-        figures = "{bits_per_dim:.4f} bits per dimension, {loss:+.2%} of float32's {bits_per_dim_float32:.4f}"
-        print(f"{figures.format(**quality)} ({quality['events']} events of {quality['data']})")
+        base, measured = quality["bits_per_dim_float32"], f"{quality['events']} events of {quality['data']}"
+        for name, found in quality["formats"].items():
+            figures = "{bits_per_dim:.4f} bits per dimension, {loss:+.2%}".format(**found)
+            print(f"{name}: {figures} of float32's {base:.4f} ({measured})")
 
 
 def _quantization(model, options) -> dict:
