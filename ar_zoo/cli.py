@@ -335,7 +335,7 @@ def _parser() -> argparse.ArgumentParser:
     examples = (
         "gated_pixel_cnn.mnist digits --formats tflite",
         "gpt.kjv bible --formats onnx --prefill 16 128",
-        "gpt.kjv bible --formats tflite --quantize int8",
+        "gpt.kjv bible --formats tflite onnx --quantize int8",
         "wavenet.speech8k speech --formats tflite --quantize 'output|hidden=int8' =int4",
     )
     add = command("export", _export, summary, *examples).add_argument
@@ -346,7 +346,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--sites", type=int, help="longest event that is scored, where length is free (default the model's, or 8000)")
     add("--prefill", type=int, nargs="*", help="sizes of the chunks that a known beginning is read in (default 64)")
     add("--verify", type=int, nargs="*", help="sizes of chunks that give the parameters of each site (default none)")
-    help = "int8, int4, float16, or PATTERN=SCHEME … for the weights whose path has PATTERN in it, the first that fits"
+    help = (
+        "int8, and for TFLite int4 and float16, or PATTERN=SCHEME … for the weights whose path has PATTERN in it, the first "
+        "that fits"
+    )
     add("--quantize", nargs="+", metavar="SCHEME", help=help)
     add("--validation", help="what a quantised export is measured on, as in `score` (default the shipped subset)")
     add("--max-loss", type=float, default=0.01, help="rise of bits per dimension above which it is refused (0.01)")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import ar_zoo
@@ -82,9 +81,51 @@ def test_an_onnx_file_that_loses_too_much_is_refused(quantised_onnx, monkeypatch
         made.measured(quantised_onnx)
 
 
-def test_convolutions_and_floats_of_onnx_files_stay(exported, tmp_path):
-    file = tmp_path / "score.onnx"
-    shutil.copy(exported("gated_pixel_cnn") / "score.onnx", file)
+def graph_of(file, first, second, kernel):
+    """y = conv(x · first + 1) reshaped, · second: a Gemm, a convolution and a MatMul."""
+    constants = {"first": first, "one": np.ones(6, np.float32), "kernel": kernel, "second": second}
+    constants |= {"image": np.array([2, 1, 1, 6]), "rows": np.array([2, 6])}
+    node = onnx.helper.make_node
+    nodes = [
+        node("Gemm", ["x", "first", "one"], ["a"]),
+        node("Reshape", ["a", "image"], ["b"]),
+        node("Conv", ["b", "kernel"], ["c"]),
+        node("Reshape", ["c", "rows"], ["d"]),
+        node("MatMul", ["d", "second"], ["y"]),
+    ]
+    value = lambda name, *shape: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)  # noqa: E731
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = onnx.helper.make_graph(nodes, "graph", [value("x", 2, 40)], [value("y", 2, 5)], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    file.write_bytes(model.SerializeToString())
+
+
+def on_grid(random, shape):
+    """Multiples of a scale for each column that stop short of 127: a part of a weight, whose largest is elsewhere."""
+    scale = random.uniform(0.01, 0.02, shape[1]).astype(np.float32)
+    return random.integers(-90, 91, shape).astype(np.float32) * scale
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_matrices_on_the_grid_lose_nothing_and_all_else_stays(tmp_path, on):
+    random, file = np.random.default_rng(0), tmp_path / "step.onnx"
+    kernel = on_grid(random, (1, 1)).reshape(1, 1, 1, 1) + 1
+    first, second = on_grid(random, (40, 6)), random.normal(size=(6, 5)).astype(np.float32)
+    first = first if on else random.normal(size=(40, 6)).astype(np.float32)
+    graph_of(file, first, second, kernel)
     before = file.read_bytes()
-    assert list(shrink_onnx.shrink(file)) == ["float32"]
-    assert file.read_bytes() == before
+    assert shrink_onnx.shrink(file) == ({"float32": 31, "int8": 240} if on else {"float32": 271})
+    if not on:
+        assert file.read_bytes() == before
+        return
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer}
+    stored = (tensors["first_quantized"] - np.float32(128)) * tensors["first_scale"]
+    np.testing.assert_allclose(stored, first, rtol=1e-5)
+    x = random.normal(size=(2, 40)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    assert ([value.name for value in session.get_inputs()], [value.name for value in session.get_outputs()]) == (
+        ["x"],
+        ["y"],
+    )
+    expected = ((x @ first + 1) * kernel.reshape(())) @ second
+    np.testing.assert_allclose(session.run(["y"], {"x": x})[0], expected, atol=0.02 * np.abs(expected).max())
