@@ -134,7 +134,7 @@ def _sample(options):
     else:
         sites, many = options.sites, dict(batch_size=options.batch_size, progress=options.batch_size is not None)
         if kind == "sound" and sites is None:
-            sites = round(options.seconds * options.sample_rate)
+            sites = round(options.seconds * drawing.sample_rate_of(model, options.sample_rate))
         prefix = None if options.prefix is None else drawing.read_prefix(model, options.prefix, options.sample_rate)
         x = model.sample(count, prefix=prefix, num_sites=sites, **common, **many)
         columns = len(options.label) if options.label and len(options.label) > 1 else None
@@ -146,7 +146,7 @@ def _sample(options):
 def _score(options):
     model = load(options.model)
     from ar_zoo.data import read
-    from ar_zoo.drawing import data_kind
+    from ar_zoo.drawing import data_kind, sample_rate_of
     from ar_zoo.training.evaluate import evaluate
 
     kind = data_kind(model)
@@ -154,7 +154,8 @@ def _score(options):
         raise ValueError("`score` needs a model of images, sound or text; this one takes bare symbols: use `log_prob`.")
     rows = []
     for source in options.data:
-        part = read(source, options.split, kind=kind, sample_rate=options.sample_rate if kind == "sound" else None)
+        rate = sample_rate_of(model, options.sample_rate) if kind == "sound" else None
+        part = read(source, options.split, kind=kind, sample_rate=rate)
         verbose = 1 if sys.stderr.isatty() else 0
         facts = evaluate(model, part, options.batch_size, options.window, options.limit, not options.no_labels, verbose)
         rows.append({"model": options.model, "data": source, "split": options.split, **facts})
@@ -310,7 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--prefix", help="how it begins: a text or a text file, a WAV, a picture (of a whole one the top half is kept)")
     add("--sites", type=int, help="length in characters or samples, the prefix included (default 1000 characters)")
     add("--seconds", type=float, default=3.0, help="length of sound, the prefix included (default 3)")
-    add("--sample-rate", type=int, default=8000, help="samples per second of sound (default 8000, wavenet.speech8k's)")
+    add("--sample-rate", type=int, help="samples per second of sound (default the model's, or 8000)")
     add("--batch-size", type=int, help="how many are drawn at once (default all); text: all")
     add("--out", help="the file (default MODEL.png or MODEL.wav here; text goes to the terminal)")
 
@@ -328,7 +329,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--window", type=int, help="length of a piece of sound or text (default the model's longest, or 4000)")
     add("--limit", type=int, help="only the first so many images or windows")
     add("--no-labels", action="store_true", help="do not tell the model the labels of the data")
-    add("--sample-rate", type=int, default=8000, help="samples per second that sound must have (default 8000)")
+    add("--sample-rate", type=int, help="samples per second that sound must have (default the model's, or 8000)")
     add("--json", action="store_true", help="JSON in place of a table")
 
     summary = "write a model as SavedModel, TFLite and ONNX"

@@ -8,6 +8,8 @@ import numpy as np
 
 from ar_zoo.data import image_grid, plot_waveform, write_png, write_text, write_wav
 
+_UNKNOWN_RATE = 8000  # samples a second of sound that does not say its own: telephones'
+
 
 def data_kind(model) -> str:
     """What a model draws: `"image"`, `"text"`, `"sound"`, or `"symbols"` where nothing says more.
@@ -21,6 +23,11 @@ def data_kind(model) -> str:
     if getattr(model.head, "alphabet", None):
         return "text"
     return "sound" if isinstance(model.head, MuLawCategorical) else "symbols"
+
+
+def sample_rate_of(model, given: int | None = None) -> int:
+    """Samples of sound a second: those given, or the model's, or 8000. Example: `sample_rate_of(ar_zoo.load("gpt.kjv"))`"""
+    return (model.sample_rate or _UNKNOWN_RATE) if given is None else given
 
 
 def pixels(model, x) -> np.ndarray:
@@ -81,14 +88,14 @@ def draw_text(model, num_sites, num_samples=1, seed=0, temperature=1.0, prefix="
     return [model.head.decode(row) for row in text[:, :num_sites]]
 
 
-def read_prefix(model, file, sample_rate: int = 8000) -> np.ndarray:
+def read_prefix(model, file, sample_rate: int | None = None) -> np.ndarray:
     """A file as the beginning of an event, for `sample(prefix=…)`.
 
     Args:
         model: of images or sound.
         file: a picture as wide as the model's images, of which all rows count, or the top half if it is as high as they
             are; or a sound file.
-        sample_rate: what a sound file must have.
+        sample_rate: what a sound file must have; by default the model's.
 
     Returns:
         int32 symbols, [rows, W, C] or [samples].
@@ -103,7 +110,7 @@ def read_prefix(model, file, sample_rate: int = 8000) -> np.ndarray:
     if kind == "image":
         return _picture_rows(model, file)
     if kind == "sound":
-        return _sound(model, file, sample_rate)
+        return _sound(model, file, sample_rate_of(model, sample_rate))
     raise ValueError(f"`prefix` as a file needs a model of images or sound; this one draws {kind}.")
 
 
@@ -133,7 +140,7 @@ def _sound(model, file, sample_rate):
     return model.head.encode(samples.mean(axis=1))
 
 
-def write_drawn(model, x, out, sample_rate: int = 8000, columns: int | None = None) -> list[Path]:
+def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | None = None) -> list[Path]:
     """Writes what a model drew, and returns the paths of the files.
 
     Args:
@@ -141,7 +148,7 @@ def write_drawn(model, x, out, sample_rate: int = 8000, columns: int | None = No
         x: int symbols [N, *event_shape], as `sample` returns them.
         out: for images one `.png`, a grid; for sound a `.wav` each (numbered, if several) and a picture of its waveform
             beside it; otherwise one text file.
-        sample_rate: of sound.
+        sample_rate: of sound; by default the model's.
         columns: of the grid.
 
     Example: `write_drawn(model, model.sample(16), "digits.png")`
@@ -151,11 +158,11 @@ def write_drawn(model, x, out, sample_rate: int = 8000, columns: int | None = No
         write_png(out, sheet(model, x, columns))
         return [out]
     if kind == "sound":
-        written = []
+        written, rate = [], sample_rate_of(model, sample_rate)
         for number, samples in enumerate(model.head.decode(x), 1):
             wav = out if len(x) == 1 else out.with_stem(f"{out.stem}_{number}")
-            write_wav(wav, samples, sample_rate)
-            plot_waveform(wav.with_suffix(".png"), samples, sample_rate)
+            write_wav(wav, samples, rate)
+            plot_waveform(wav.with_suffix(".png"), samples, rate)
             written += [wav, wav.with_suffix(".png")]
         return written
     rows = x.reshape(len(x), -1)

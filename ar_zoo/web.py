@@ -24,7 +24,6 @@ from ar_zoo.drawing import data_kind
 from ar_zoo.export.artifact import export
 
 MODELS = ("gated_pixel_cnn.mnist", "wavenet.speech8k", "gpt.kjv")
-SAMPLE_RATE = 8000  # of sound: wavenet.speech8k's, and what the command line assumes
 FREE_SITES = 8000  # what `score` of a model takes whose events have any length
 _LITERT = ("litert_wasm_internal", "litert_wasm_compat_internal")  # with relaxed SIMD, and for browsers without
 
@@ -162,5 +161,4 @@ def _export(name, preset, folder, progress) -> dict:
         )
     sites = None if model.num_sites is not None else model.max_sites or FREE_SITES
     export(model, folder, ("tflite",), num_sites=sites, progress=progress and sys.stderr.isatty())
-    sound = {"sample_rate": SAMPLE_RATE} if kind == "sound" else {}
-    return {"name": name, "kind": kind, "folder": f"models/{name}/", "about": about, **sound}
+    return {"name": name, "kind": kind, "folder": f"models/{name}/", "about": about}

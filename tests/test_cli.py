@@ -208,6 +208,19 @@ def test_sample_writes_sound_with_its_waveform(run, tmp_path):
     assert "100 samples per second; 8000 are wanted" in errors
 
 
+def test_sound_has_the_sample_rate_of_its_preset(run, tmp_path):
+    model = ar_zoo.load("voice")
+    model.sample_rate = 200
+    ar_zoo.save(model, tmp_path / "slow_voice")
+    run("sample", "slow_voice", "--seconds", "0.5")
+    samples, rate = soundfile.read("slow_voice.wav")
+    assert (len(samples), rate) == (100, 200)
+    assert "200 samples per second; 8000 are wanted" in run("sample", "voice", "--prefix", "slow_voice.wav")[2]
+    status, _, errors = run("score", "slow_voice", "shipped:speech")
+    assert status == 2
+    assert "8000 samples per second, but 200 is wanted" in errors
+
+
 def test_sample_prints_text_or_writes_it(run, tmp_path):
     status, output, _ = run("sample", "letters", "--sites", "10", "--prefix", "abc", "--seed", "2")
     assert status == 0

@@ -23,7 +23,7 @@ from ar_zoo.cli import start_tensorflow
 DIGITS, SPEECH, TEXT = "gated_pixel_cnn.mnist", "wavenet.speech8k", "gpt.kjv"
 SHIPPED = {DIGITS: "shipped:digits", SPEECH: "shipped:speech", TEXT: "shipped:text"}
 COLUMNS, ROWS = 10, 5
-SPEECH_SECONDS, SAMPLE_RATE = 6, 8000
+SPEECH_SECONDS = 6
 PAGE_CHARACTERS, PAGE_BEGINNING, PAGE_TEMPERATURE = 1400, "In the beginning ", 0.8
 EPOCHS = 5
 
@@ -175,11 +175,11 @@ def draw_speech(notes):
     notes.title(f"Speech from the pretrained {SPEECH}")
     model = ar_zoo.load(SPEECH)
     clock = time.perf_counter()
-    x = model.sample(1, seed=0, num_sites=SPEECH_SECONDS * SAMPLE_RATE)
+    x = model.sample(1, seed=0, num_sites=SPEECH_SECONDS * model.sample_rate)
     took = time.perf_counter() - clock
-    drawing.write_drawn(model, x, notes.out / "speech.wav", SAMPLE_RATE)
+    drawing.write_drawn(model, x, notes.out / "speech.wav")
     notes.wrote(
-        "speech.wav", f"{SPEECH_SECONDS} s at {SAMPLE_RATE} Hz: a voice that has no words, for it was given none"
+        "speech.wav", f"{SPEECH_SECONDS} s at {model.sample_rate} Hz: a voice that has no words, for it was given none"
     )
     notes.wrote("speech.png", "its waveform")
     notes.say(f"{x.size:,} samples, one by one, took {took:.1f} s with compilation.")

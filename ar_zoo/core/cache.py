@@ -6,7 +6,7 @@ in an exported graph, whose host keeps the memory:
 
 | kind | meaning | in a loop | exported |
 |---|---|---|---|
-| `KeyValue` | append at `index`, read all | the tensor, updated in place | the tensor, input and output aliased |
+| `KeyValue` | append at `index`, read all | the tensor | in: `{"held": [B, …]}`, out: `{"new": [B, …]}`, to append |
 | `State` | replaced whole | the tensor | the tensor |
 | `DelayLine` | push one, read some of the oldest | `{"ring": [B, depth, …]}` | in: `{"taps": [B, n, …]}`, out: `{"push": [B, …]}` |
 | | the same for a chunk | | in: `{"history": [B, depth, …]}`, out: `{"pushes": [B, K, …]}` |
@@ -35,7 +35,11 @@ class KeyValue:
 
     def read(self, value):
         """All entries; those from the next `index` on hold nothing yet."""
-        return value["held"] if isinstance(value, dict) else value
+        return next(iter(value.values())) if isinstance(value, dict) else value
+
+    def exported(self, value) -> bool:
+        """Whether it is in an exported graph, whose engine may want products another way round than XLA."""
+        return isinstance(value, dict) and "held" in value
 
     def write(self, value, new, index):
         """Puts `new` (several entries along the axis) at `index …`. The caller has checked that it fits."""
@@ -79,7 +83,8 @@ class DelayLine:
     def read(self, value, index):
         """The taps of the entry that is about to be pushed as number `index` (scalar, or [B] for ragged rows)."""
         if "taps" in value:
-            return [value["taps"][:, position] for position in range(len(self.taps))]
+            # Split and not indexed: LiteRT's fast kernels know no index that drops an axis.
+            return [ops.squeeze(tap, 1) for tap in ops.split(value["taps"], len(self.taps), axis=1)]
         ring = value["ring"]
         return [_read_at(ring, ops.mod(index - tap + self.depth, self.depth)) for tap in self.taps]
 
@@ -164,7 +169,7 @@ def taken(spec, cache, index):
     def take(kind, value):
         if isinstance(kind, DelayLine):
             return {"taps": ops.stack(kind.read(value, index), axis=1)}
-        return {"held": value} if isinstance(kind, KeyValue) else value
+        return {"lent": value} if isinstance(kind, KeyValue) else value
 
     return map_spec(take, spec, cache)
 

@@ -73,6 +73,12 @@ def context(model, value) -> dict:
                     f"`context[{name!r}]` must hold integers in 0..{classes - 1} ({classes} for unknown); got "
                     + (f"{labels.min()}..{labels.max()}." if whole else f"dtype {labels.dtype}.")
                 )
+        elif not _symbolic(item):
+            numbers = np.asarray(item)
+            if numbers.dtype.kind == "f" and not np.all(np.isfinite(numbers)):
+                raise ValueError(
+                    f"`context[{name!r}]` must hold finite numbers; got {numbers[~np.isfinite(numbers)][0]}."
+                )
     return value
 
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras import ops
 from keras.src import backend  # `compute_output_spec` has no public name
 
+from ar_zoo.core import arguments, checks
 from ar_zoo.core import cache as caches
-from ar_zoo.core import checks
 from ar_zoo.core.config import Configurable
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.likelihood import BitsPerDimension
@@ -25,6 +25,8 @@ class AutoregressiveModel(Configurable, keras.Model):
     Attributes:
         head: turns parameters into a distribution over one site.
         event_shape: shape of one `x`; `(None,)` where the length is free.
+        sample_rate: samples of sound a second, of what it was trained on; `None` where that is not known, and for all
+            but sound. Presets and exports keep it.
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed.
         EXEMPT: law number → reason, for laws (6 and 10 only) that the family cannot obey.
@@ -57,6 +59,15 @@ class AutoregressiveModel(Configurable, keras.Model):
     def max_sites(self) -> int | None:
         """The longest event the model can take; `None` for no limit."""
         return self.num_sites
+
+    @property
+    def sample_rate(self) -> int | None:
+        return self.__dict__.get("_sample_rate")
+
+    @sample_rate.setter
+    def sample_rate(self, value):
+        arguments.whole_or_none(sample_rate=value)
+        self._sample_rate = value
 
     @property
     def context_spec(self) -> dict[str, ContextSpec]:

@@ -58,6 +58,7 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
             "family": model.family,
             "num_weights": int(sum(np.prod(weight.shape) for weight in model.weights)),
             "versions": {"keras": keras.__version__, "ar_zoo": _version()},
+            **({"sample_rate": model.sample_rate} if model.sample_rate else {}),
             **facts,
             "files": {
                 file: {"sha256": sha256_of(temporary / file), "size": os.path.getsize(temporary / file)}
@@ -115,6 +116,10 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
     taken, fresh = restore_weights(model, folder / "weights.safetensors", partial=bool(overrides))
     if fresh:
         print(f"{manifest['name']}: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}.")
+    try:
+        model.sample_rate = manifest.get("sample_rate")
+    except ValueError as error:
+        raise ValueError(f"{folder / 'manifest.json'}: {error}") from None
     model.load_report = {"taken": taken, "fresh": fresh}
     return model
 

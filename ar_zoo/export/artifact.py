@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+
 from ar_zoo.core.files import atomic_folder
 
-FORMATS = ("saved_model", "tflite", "onnx")
+FORMATS = ("saved_model", "tflite", "onnx", "litert_lm")
 PREFILL = (64,)  # sites that a known beginning is read in
 
 
@@ -37,12 +39,13 @@ def export(
     `saved_model/` with a signature for each endpoint and `generate`, the whole loop, and a `.tflite` or `.onnx` file for
     each endpoint: `score`, `step`, `sample_step` and, for models with blocks, `begin_block`, for those without,
     `prefill_N` and `verify_K`. `ar_zoo.export.signatures` lists what they take and give. TFLite and ONNX files hold the
-    weights as constants and built-in operations only, and are checked against the model on random inputs.
+    weights as constants and built-in operations only, and are checked against the model on random inputs. Of a model of
+    tokens `"litert_lm"` makes one more file, `litert_lm.tflite`, for Google's engine of that name.
 
     Args:
         model: an `AutoregressiveModel` that computes in float32.
         folder: where; an older folder of that name is replaced.
-        formats: which of `"saved_model"`, `"tflite"` and `"onnx"` (`pip install 'ar_zoo[onnx]'`).
+        formats: which of `"saved_model"`, `"tflite"`, `"onnx"` (`pip install 'ar_zoo[onnx]'`) and `"litert_lm"`.
         batch_size: how many rows the graphs work on at once. 1 is fastest for one sample, more for many.
         num_sites: the length that `score` takes and caches are made for, where it is free; by default the model's
             `max_sites`.
@@ -65,7 +68,8 @@ def export(
 
     Raises:
         ValueError: bad input; an operation that a format lacks; a converted graph that is further than 1e-3 from the
-            model; a quantised one that loses more than `max_loss`.
+            model; a quantised one that loses more than `max_loss`; weights that are not finite.
+        OSError: the disk is full, say: nothing is left behind, and an older export is as it was.
         ImportError: what a format needs is not installed.
 
     Example:
@@ -76,10 +80,11 @@ def export(
     formats = _checked_formats(formats)
     num_sites = _checked_sites(model, batch_size, num_sites)
     chunks = _checked_chunks(model, num_sites, prefill, verify)
+    _check_weights(model)
 
     from tqdm import tqdm
 
-    from ar_zoo.export import manifest, parity
+    from ar_zoo.export import litert_lm, manifest, parity
     from ar_zoo.export.conversion import Converter
     from ar_zoo.export.saved_model import generate, write_saved_model
     from ar_zoo.export.signatures import endpoints
@@ -88,19 +93,23 @@ def export(
     from ar_zoo.runtime.runtime import ENGINES
 
     quantization = _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration)
-    folder, graphs = Path(folder), {format: graph for graph, format in ENGINES.values()}
+    if "litert_lm" in formats:
+        litert_lm.check(model, batch_size)
+    folder = Path(folder)
+    graphs = {format: graph for graph, format in ENGINES.values() if format != "saved_model"}
     with ExitStack() as stack:
+        stack.enter_context(_said_once(folder))
         out = stack.enter_context(atomic_folder(folder))
-        converters = {name: stack.enter_context(Converter(name)) for name in formats if name != "saved_model"}
+        converters = {name: stack.enter_context(Converter(name)) for name in formats if name in graphs}
         if quantization is not None:
             stack.enter_context(quantization.rounded())
         bar = stack.enter_context(tqdm(desc="export: trace", total=5, unit="step", disable=not progress))
         ends = endpoints(model, batch_size, num_sites, *chunks)
-        bar.total = 2 + len(ends) * len(converters)
+        bar.total = 2 + len(ends) * len(converters) + ("litert_lm" in formats)
         bar.set_description("export: save")
         bar.update()
-        keep = "saved_model" in formats
-        saved = out / "saved_model" if keep else stack.enter_context(tempfile.TemporaryDirectory())
+        keep, aside = "saved_model" in formats, Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        saved = out / "saved_model" if keep else aside / "saved_model"
         whole = {"generate": generate(model, batch_size, num_sites)} if keep else {}
         write_saved_model(ends | whole, saved)
         bar.update()
@@ -114,15 +123,47 @@ def export(
                 graph = graphs[format](files[name], manifest.endpoint(ends[name], ()))
                 apart[format][name] = parity.measured(ends[name], graph, model, TITLES[format])
                 bar.update()
-        listed = {name: manifest.endpoint(end, formats) for name, end in ends.items()}
+        for_engine = {}
+        if "litert_lm" in formats:
+            bar.set_description("export: LiteRT-LM")
+            file, converter = out / litert_lm.FILE, stack.enter_context(Converter("tflite"))
+            for_engine = litert_lm.write(model, aside / "litert_lm", file, num_sites, chunks[0], converter)
+            bar.update()
+        listed = {
+            name: manifest.endpoint(end, [key for key in formats if key != "litert_lm"]) for name, end in ends.items()
+        }
         listed |= {name: manifest.endpoint(end, ("saved_model",)) for name, end in whole.items()}
-        described = partial(manifest.describe, model, listed, batch_size, num_sites, out, apart)
+        described = partial(manifest.describe, model, listed, batch_size, num_sites, out, apart, for_engine)
         facts = described()
         (out / "manifest.json").write_text(json.dumps(facts, indent=1))
         if quantization is not None:
             bar.set_description("export: quantise")
             quantization.apply(out, described)
     return folder
+
+
+@contextmanager
+def _said_once(folder):
+    """What goes wrong while files are written is one error, which says where and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"The export to {folder} could not be written: {error}. Nothing of it was kept, and what was there before is "
+            "unchanged. Make room, or choose another folder."
+        ) from error
+
+
+def _check_weights(model):
+    """NaN in the weights would show as a graph that differs from itself."""
+    for weight in model.weights:
+        value = np.asarray(weight.value)
+        wrong = int(np.sum(~np.isfinite(value))) if value.dtype.kind == "f" else 0
+        if wrong:
+            raise ValueError(
+                f"`model` must have finite weights; {weight.path} holds {wrong} of {value.size} that are NaN or infinite. "
+                "Training diverged: go back to an earlier preset, or train with a lower learning rate."
+            )
 
 
 def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration):

@@ -48,12 +48,13 @@ class Converter:
         self._process.communicate()
         self._errors.close()
 
-    def convert(self, saved_model, files: dict):
+    def convert(self, saved_model, files: dict, signatures: dict | None = None):
         """Converts signatures of a SavedModel.
 
         Args:
             saved_model: its folder.
             files: endpoint → path of the file to write.
+            signatures: endpoint → those that go into its file together; by default it alone. TFLite only.
 
         Yields:
             the name of each endpoint when its file is written.
@@ -61,8 +62,11 @@ class Converter:
         Raises:
             ValueError: an endpoint needs operations that the format lacks.
             RuntimeError: the converting process died.
+            OSError: a file could not be written.
         """
-        task = {"saved_model": str(saved_model), "files": {name: str(path) for name, path in files.items()}}
+        signatures = signatures or {name: [name] for name in files}
+        files_of = {name: {"path": str(path), "signatures": signatures[name]} for name, path in files.items()}
+        task = {"saved_model": str(saved_model), "files": files_of}
         try:
             self._process.stdin.write(json.dumps(task) + "\n")
             self._process.stdin.flush()
@@ -75,6 +79,8 @@ class Converter:
                     f"The {self._title} converter died while converting `{endpoint}`: {self._last_words()}"
                 )
             answer = json.loads(answer)
+            if answer["unwritten"]:
+                raise OSError(answer["unwritten"])
             if answer["ops"]:
                 raise ValueError(
                     f"`{endpoint}` needs {', '.join(answer['ops'])}, which {self._title} has not built in; exports hold "

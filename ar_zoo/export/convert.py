@@ -21,12 +21,14 @@ def main():
     # TensorFlow loads while the caller is still saving.
     module = importlib.import_module(f"ar_zoo.export.to_{sys.argv[1]}")
     task = json.loads(sys.stdin.readline())
-    for endpoint, path in task["files"].items():
-        answer = {"endpoint": endpoint, "ops": [], "message": ""}
+    for endpoint, file in task["files"].items():
+        answer = {"endpoint": endpoint, "ops": [], "message": "", "unwritten": ""}
         try:
-            module.convert(task["saved_model"], endpoint, path)
+            module.convert(task["saved_model"], file["signatures"], file["path"])
         except Refused as error:
             answer |= {"ops": error.ops, "message": str(error)[:2000]}
+        except OSError as error:
+            answer["unwritten"] = str(error)
         print(json.dumps(answer), file=answers, flush=True)
 
 

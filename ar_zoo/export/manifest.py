@@ -18,7 +18,7 @@ from ar_zoo.export.signatures import states
 FORMAT_VERSION = 1
 
 
-def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, parity: dict) -> dict:
+def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, parity: dict, litert_lm: dict) -> dict:
     """The manifest of the files in `folder`.
 
     Args:
@@ -27,6 +27,7 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, pa
         batch_size, num_sites: what the endpoints were traced with.
         folder: holds the finished files, and nothing else.
         parity: format → endpoint → largest absolute difference between that file and the model.
+        litert_lm: what `ar_zoo.export.litert_lm.describe` says of that file, if there is one.
     """
     spec = model.cache_spec(num_sites)
     free = model.num_sites is None
@@ -46,10 +47,12 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, pa
         "num_sites": num_sites,
         "max_sites": num_sites if bounded else None,
         "block_sizes": list(model.block_sizes) if model.block_sizes else None,
+        "sample_rate": model.sample_rate,
         "context": {name: dataclasses.asdict(context) for name, context in model.context_spec.items()},
         "states": {name: _state(kind) for name, kind in states(spec).items()},
         "endpoints": endpoints,
         "parity": parity,
+        "litert_lm": litert_lm or None,
         "versions": {"ar_zoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
         "files": {
             path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": os.path.getsize(path)}

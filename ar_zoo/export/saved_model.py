@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import tensorflow as tf
@@ -22,12 +23,18 @@ def write_saved_model(endpoints: dict, folder) -> Path:
     Example:
         >>> write_saved_model(endpoints(model, 1, 12), "out")
         >>> tf.saved_model.load("out").signatures["score"](x=x)["log_prob"]
+
+    Raises:
+        OSError: the disk is full, say.
     """
     module = tf.Module()
     # The variables alone: a module that holds the Keras model itself cannot be saved.
     variables = {variable.ref(): variable for end in endpoints.values() for variable in end.function.variables}
     module.weights = list(variables.values())
-    tf.saved_model.save(module, str(folder), signatures={name: end.function for name, end in endpoints.items()})
+    try:
+        tf.saved_model.save(module, str(folder), signatures={name: end.function for name, end in endpoints.items()})
+    except tf.errors.OpError as error:  # TensorFlow's own words for what a file system says
+        raise OSError(re.sub(r"^{{.*?}} ?", "", error.message)) from None
     return Path(folder)
 
 

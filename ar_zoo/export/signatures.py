@@ -13,9 +13,10 @@ An endpoint takes only what its graph reads, and gives only the states that it c
 the rows above around. States go by their path in the cache's spec (`layer_0_left`), in the form that
 `ar_zoo.core.cache` lists for exported graphs: a delay line comes in as its taps (`…_taps`) and goes out as what is to
 be pushed (`…_push`), and for several sites at once as its whole history, oldest first (`…_history`), and as all that is to
-be pushed (`…_pushes`); a link comes out of `begin_block` for the whole block (`…_block`) and goes into `step` for one
-site (`…_site`), place `site number within the block · places / sites of the block`. In ONNX files, where no two tensors
-share a name, a state that comes in and goes out goes out as `new_…`.
+be pushed (`…_pushes`); keys and values come in whole (`…_held`), and only the entries to append go out (`…_new`); a link
+comes out of `begin_block` for the whole block (`…_block`) and goes into `step` for one site (`…_site`), place
+`site number within the block · places / sites of the block`. In ONNX files, where no two tensors share a name, a state
+that comes in and goes out goes out as `new_…`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import dataclasses
 import tensorflow as tf
 from keras import ops
 
-from ar_zoo.core.cache import KINDS, DelayLine, Link, map_spec
+from ar_zoo.core.cache import KINDS, DelayLine, KeyValue, Link, map_spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> 
     def step(given):
         cache = _nested(spec, "site", given)
         params, new = model.step(given["prev"], cache, given["index"], context(given))
-        return {"params": ops.cast(params[:, 0], "float32")} | _changed(spec, cache, new)
+        return {"params": ops.cast(ops.squeeze(params, 1), "float32")} | _changed(spec, cache, new)
 
     def sample_step(given):
         outputs = step(given)
@@ -100,15 +101,15 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> 
 
     names, slots = states(spec), _state_slots(spec, "site", batch_size)
     made = {
-        "score": _trace("score", score, [Slot("x", (batch_size, *event), "int32"), *contexts]),
-        "step": _trace("step", step, [prev, *common, *slots], names),
-        "sample_step": _trace("sample_step", sample_step, [prev, *noise, *common, *slots], names),
+        "score": trace("score", score, [Slot("x", (batch_size, *event), "int32"), *contexts]),
+        "step": trace("step", step, [prev, *common, *slots], names),
+        "sample_step": trace("sample_step", sample_step, [prev, *noise, *common, *slots], names),
     }
     chunks = {f"prefill_{size}": size for size in prefill} | {f"verify_{size}": size for size in verify}
     for name, size in chunks.items():
         before = Slot("prev", (batch_size, size, *head.site_shape), "int32")
         slots = [before, *common, *_state_slots(spec, "chunk", batch_size)]
-        made[name] = _trace(name, chunk, slots, names, leave_out="params" if name.startswith("prefill") else None)
+        made[name] = trace(name, chunk, slots, names, leave_out="params" if name.startswith("prefill") else None)
     if model.block_sizes is not None:
         if len(set(model.block_sizes)) > 1:
             raise ValueError(f"`model` has blocks of sizes {model.block_sizes}; exports know blocks of one size.")
@@ -119,21 +120,22 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> 
                 )
         before = Slot("prev", (batch_size, model.block_sizes[0], *head.site_shape), "int32")
         slots = [before, *common, *_state_slots(spec, "block", batch_size)]
-        made["begin_block"] = _trace("begin_block", begin_block, slots, names)
-        if any(isinstance(names.get(slot.state), DelayLine) for slot in made["begin_block"].outputs):
-            raise ValueError("`begin_block` must not push to a delay line: the host pushes once a site.")
+        made["begin_block"] = trace("begin_block", begin_block, slots, names)
+        if any(isinstance(names.get(slot.state), (DelayLine, KeyValue)) for slot in made["begin_block"].outputs):
+            raise ValueError("`begin_block` must not push to delay lines or append keys: the host does once a site.")
     return made
 
 
 def states(spec) -> dict[str, object]:
     """Kinds of state by name: a cache's spec without its nesting."""
-    return {_name(path): kind for path, kind in _flatten(spec)}
+    return {_name(path): kind for path, kind in flat(spec)}
 
 
-def _flatten(nested, path=()):
+def flat(nested, path=()) -> list:
+    """(path, item) for each item of nested dicts."""
     if not isinstance(nested, dict):
         return [(path, nested)]
-    return [pair for name, item in nested.items() for pair in _flatten(item, (*path, name))]
+    return [pair for name, item in nested.items() for pair in flat(item, (*path, name))]
 
 
 def _name(path) -> str:
@@ -145,6 +147,8 @@ def _form(kind, part):
     own with a shape of its own."""
     if isinstance(kind, DelayLine):
         return ("history", (kind.depth, *kind.shape)) if part == "chunk" else ("taps", (len(kind.taps), *kind.shape))
+    if isinstance(kind, KeyValue):
+        return "held", kind.shape
     if isinstance(kind, Link):
         return part, (() if part == "site" else (kind.size,)) + tuple(kind.shape)
     return None, kind.shape
@@ -169,12 +173,16 @@ def _nested(spec, part, given, path=()):
 def _changed(spec, old, new) -> dict:
     """Those entries of a new cache that are not the very tensors that came in, by name."""
     map_spec(lambda kind, before, after: None, spec, old, new)  # the same names, or a KeyError that says which
-    before = dict(_flatten(old))
-    return {_name(path): tensor for path, tensor in _flatten(new) if tensor is not before.get(path)}
+    before = dict(flat(old))
+    return {_name(path): tensor for path, tensor in flat(new) if tensor is not before.get(path)}
 
 
-def _trace(name, function, slots, owners=(), leave_out=None) -> Endpoint:
-    """`owners` are the names of the states; an output's name is its state's, or that and the form: `…_push`."""
+def trace(name, function, slots, owners=(), leave_out=None) -> Endpoint:
+    """`function`, which takes and gives a dict, as a graph that takes those slots which it reads.
+
+    `owners` are the names of the states; an output's name is its state's, or that and the form: `…_push`. The output
+    `leave_out` is not given.
+    """
     names = [slot.name for slot in slots]
     twice = sorted({slot for slot in names if names.count(slot) > 1})
     if twice:

@@ -19,7 +19,8 @@ from ar_zoo.export.refused import Refused
 OPSET = 18
 
 
-def convert(saved_model: str, endpoint: str, path: str) -> None:
+def convert(saved_model: str, signatures: list[str], path: str) -> None:
+    (endpoint,) = signatures
     tf2onnx = _tf2onnx()
     import onnx
     import onnxruntime

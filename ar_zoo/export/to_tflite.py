@@ -1,4 +1,4 @@
-"""One endpoint of a SavedModel as a TFLite file of built-in operations. Runs in the process that `convert.py` is."""
+"""Endpoints of a SavedModel as a TFLite file of built-in operations. Runs in the process that `convert.py` is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tensorflow.lite.python.convert_phase import ConverterError  # what `convert
 from ar_zoo.export.refused import Refused
 
 
-def convert(saved_model: str, endpoint: str, path: str) -> None:
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[endpoint])
+def convert(saved_model: str, signatures: list[str], path: str) -> None:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=signatures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
         content = converter.convert()

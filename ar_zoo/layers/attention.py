@@ -77,17 +77,21 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         heads = lambda y, n: ops.reshape(y, (-1, length, n, self._size))  # noqa: E731
         query = self._scheme(heads(self._query(x), self.num_heads), positions)
         key = self._scheme(heads(self._key(x), self._kv_heads), positions)
-        query = ops.reshape(query, (-1, length, self._kv_heads, self.num_heads // self._kv_heads, self._size))
+        query, key, value = (
+            ops.transpose(y, (0, 2, 1, 3)) for y in (query, key, heads(self._value(x), self._kv_heads))
+        )
+        # The queries of the heads that share a key stand one below the other, so that each attends in one product.
         return (
-            query,
-            ops.transpose(key, (0, 2, 1, 3)),
-            ops.transpose(heads(self._value(x), self._kv_heads), (0, 2, 1, 3)),
+            ops.reshape(query, (-1, self._kv_heads, self.num_heads // self._kv_heads * length, self._size)),
+            key,
+            value,
         )
 
-    def _attend(self, query, stretches, training):
-        """query [B, T, KV, G, D]; for each stretch of entries: key, value [B, KV, S, D], allowed [B or 1, T, S]."""
+    def _attend(self, query, stretches, training=False, keys_first=False):
+        """query [B, KV, G·T, D]; for each stretch of entries: key, value [B, KV, S, D], allowed [B or 1, T, S]."""
         query = query * self._size**-0.5
-        scores = ops.concatenate([self._scores(query, key, allowed) for key, _, allowed in stretches], axis=-1)
+        scores = [self._scores(query, key, allowed, keys_first) for key, _, allowed in stretches]
+        scores = ops.concatenate(scores, axis=-1)
         # Keras warns of a softmax over a single entry, which the first of a sequence is.
         weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         weights = ops.cast(weights, self.compute_dtype)
@@ -95,16 +99,21 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         mixed, start = 0.0, 0
         for _, value, _ in stretches:
             stop = None if value is stretches[-1][1] else start + value.shape[2]
-            mixed = mixed + ops.einsum("bkgts,bksd->btkgd", weights[..., start:stop], value)
+            mixed = mixed + ops.matmul(weights[..., start:stop], value)
             start = stop
-        return self._out(ops.reshape(mixed, (-1, ops.shape(query)[1], self.num_heads * self._size)))
+        length = ops.shape(stretches[0][2])[1]
+        mixed = ops.transpose(ops.reshape(mixed, (-1, self.num_heads, length, self._size)), (0, 2, 1, 3))
+        return self._out(ops.reshape(mixed, (-1, length, self.num_heads * self._size)))
 
-    def _scores(self, query, key, allowed):
-        # One query: matrix times vector, in this order, so that XLA reads the keys as they lie in memory.
-        single = query.shape[1] == 1
-        scores = ops.einsum("bksd,btkgd->bkgts", key, query) if single else ops.einsum("btkgd,bksd->bkgts", query, key)
+    def _scores(self, query, key, allowed, keys_first):
+        if keys_first:
+            scores = ops.transpose(ops.einsum("bksd,bkqd->bksq", key, query), (0, 1, 3, 2))
+        else:
+            scores = ops.einsum("bkqd,bksd->bkqs", query, key)
         scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
-        return ops.where(allowed[:, None, None], scores, -1e9)
+        # Added and not selected: LiteRT's fast kernels know no selection. What is not allowed has a weight of 0 exactly.
+        bias = ops.where(allowed, ops.cast(0.0, scores.dtype), ops.cast(-1e9, scores.dtype))
+        return scores + ops.tile(bias, (1, self.num_heads // self._kv_heads, 1))[:, None]
 
     def _allowed(self, query_at, key_at):
         """Which keys a query sees, from positions [..., T] and [..., S]; -1 is an empty slot."""
@@ -115,7 +124,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
     def call(self, x, training=False):
         at = ops.arange(ops.shape(x)[1])
         query, key, value = self._project(x, at)
-        return self._attend(query, [(key, value, self._allowed(at, at)[None])], training)
+        return self._attend(query, [(key, value, self._allowed(at, at)[None])], training=training)
 
     def cache_spec(self, max_entries: int) -> dict:
         """One tensor for the keys and one for the values, [B, heads, entries, size]."""
@@ -140,6 +149,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         kinds = self.cache_spec(key_at.shape[-1])
         held_at = ops.where(ops.arange(key_at.shape[-1]) < index, key_at, -1)
         held, new = (_batched(self._allowed(query_at, at)) for at in (held_at, query_at))
+        # One query is a matrix times a vector: XLA then reads the keys as they lie if they come first, LiteRT if second.
+        keys_first = x.shape[1] == 1 and not kinds["key"].exported(cache["key"])
         stretches = [
             (kinds["key"].read(cache["key"]), kinds["value"].read(cache["value"]), held),
             (key, value, new),
@@ -148,7 +159,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             "key": kinds["key"].write(cache["key"], key, index),
             "value": kinds["value"].write(cache["value"], value, index),
         }
-        return self._attend(query, stretches, False), cache
+        return self._attend(query, stretches, keys_first=keys_first), cache
 
 
 def _batched(allowed):

@@ -81,4 +81,4 @@ class DilatedCausalConv1D(Configurable, keras.layers.Layer):
             seen = ops.concatenate([spec.history(line, index), x], axis=1)
             return self._valid(seen), spec.extend(line, x, index)
         taps = [ops.expand_dims(tap, 1) for tap in spec.read(line, index)]
-        return self._mix([*taps, x]), spec.push(line, x[:, 0], index)
+        return self._mix([*taps, x]), spec.push(line, ops.squeeze(x, 1), index)

@@ -41,5 +41,6 @@ class SymbolEmbedding(Configurable, keras.layers.Layer):
 
     def logits(self, x):
         """x · tableᵀ: the table as the output layer too ("tied")."""
-        table = ops.cast(self.table, self.compute_dtype)[: self.num_symbols]
-        return ops.matmul(x, ops.transpose(table))
+        logits = ops.matmul(x, ops.transpose(ops.cast(self.table, self.compute_dtype)))
+        # What comes out is cut, not the table: LiteRT would cut a large one anew in each step.
+        return logits if self.start_symbol is not None else logits[..., : self.num_symbols]

@@ -50,16 +50,21 @@ class PixelFeatures(Configurable, keras.layers.Layer):
             first of its pixel, `column` where the pixel lies in its row.
         """
         channels = window.shape[2]
+        if self.groups == 1:
+            column, nothing = index % width, ops.full_like(window[:, :1], -1)
+            first = ops.reshape(ops.equal(column, 0), (-1, 1))
+            last = ops.where(first, -1, ops.reshape(prev, (-1, channels)))
+            window = ops.concatenate([window[:, 1:-1], ops.expand_dims(last, 1), nothing], axis=1)
+            return self(window), window, True, column
         channel, pixel = index % self.groups, index // self.groups
         column, fresh = pixel % width, ops.equal(channel, 0)
         arrived = ops.reshape(ops.logical_not(ops.logical_and(fresh, ops.equal(column, 0))), (-1, 1))
-        if self.groups > 1:
-            which = ops.reshape((channel - 1) % self.groups, (-1, 1))
-            arrived = ops.logical_and(arrived, ops.equal(ops.arange(channels)[None], which))
+        which = ops.reshape((channel - 1) % self.groups, (-1, 1))
+        arrived = ops.logical_and(arrived, ops.equal(ops.arange(channels)[None], which))
         last = ops.where(arrived, ops.reshape(prev, (prev.shape[0], -1)), window[:, -1])
         window = ops.concatenate([window[:, :-1], last[:, None]], axis=1)
         moved = ops.concatenate([window[:, 1:], ops.full_like(window[:, :1], -1)], axis=1)
-        window = ops.where(ops.reshape(fresh, (-1, 1, 1)), moved, window) if self.groups > 1 else moved
+        window = ops.where(ops.reshape(fresh, (-1, 1, 1)), moved, window)
         return self(window), window, fresh, column
 
     def split_groups(self, y):

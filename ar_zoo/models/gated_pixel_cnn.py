@@ -179,7 +179,7 @@ class GatedPixelCNN(AutoregressiveModel):
     def step(self, prev, cache, index, context=None):
         width = self.image_shape[1]
         features, window, fresh, column = self._features.step(prev, cache["window"], index, width)
-        new, h, skips = {"window": window}, None, 0.0
+        new, both = {"window": window}, None  # residual and skip
         for layer in self._layers_of_stacks:
             old = cache[layer.name]
             link = layer.row_conv.link_spec(width).read(old["link"], column)
@@ -187,11 +187,10 @@ class GatedPixelCNN(AutoregressiveModel):
             if layer.first:
                 pre = layer.row_conv.step_window(features, link)
             else:
-                pre, new[layer.name]["left"] = layer.row_conv.step(h, old["left"], link, fresh)
-            h, skip = layer.wiring(self._gate(pre), h)
-            skips = skips + skip
-        hidden = ops.relu(self._hidden.step_window(ops.relu(skips)[:, None]))
-        params = self._to_params(self._output.step_window(hidden[:, None]))
+                pre, new[layer.name]["left"] = layer.row_conv.step(both[:, : self.units], old["left"], link, fresh)
+            both = layer.wiring.onto(self._gate(pre), both)
+        hidden = ops.relu(self._hidden.step_window(ops.expand_dims(ops.relu(both[:, self.units :]), 1)))
+        params = self._to_params(self._output.step_window(ops.expand_dims(hidden, 1)))
         params = ops.reshape(params, (-1, self._groups, self.head.params_size))
         return self._features.chosen(params, index), new
 

@@ -144,7 +144,7 @@ class PixelCNN(AutoregressiveModel):
             out, new[conv.name]["left"] = conv.step(y, cache[conv.name]["left"], above, fresh)
             return out
 
-        point = lambda layer, y: layer.step_window(y[:, None])  # noqa: E731
+        point = lambda layer, y: layer.step_window(ops.expand_dims(y, 1))  # noqa: E731
         h = self._network(self._input.step_window(features, link(self._input)), point, masked)
         params = ops.reshape(self._to_params(h, point), (-1, self._groups, self.head.params_size))
         return self._features.chosen(params, index), new

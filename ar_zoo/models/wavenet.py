@@ -111,14 +111,13 @@ class WaveNet(AutoregressiveModel):
 
     @site_by_site(chunks=True)
     def step(self, prev, cache, index, context=None):
-        x, new, skips = self._embed(prev), {}, 0.0
+        new, both = {}, ops.pad(self._embed(prev), ((0, 0), (0, 0), (0, self.skip_units)))  # residual and skip
         for conv, wiring, bias in zip(self._convs, self._wirings, self._biases(context), strict=True):
-            y, line = conv.step(x, cache.get(conv.name), index)
+            y, line = conv.step(both[..., : self.units], cache.get(conv.name), index)
             if conv.lookback:
                 new[conv.name] = line
-            x, skip = wiring(self._gate(y + bias), x)
-            skips = skips + skip
-        return self._output(self._hidden(ops.relu(skips))), new
+            both = wiring.onto(self._gate(y + bias), both)
+        return self._output(self._hidden(ops.relu(both[..., self.units :]))), new
 
     PRESETS = {
         "tiny": dict(

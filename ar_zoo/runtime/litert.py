@@ -11,7 +11,8 @@ class Graph:
     """A TFLite file whose inputs and outputs are NumPy arrays that stay where they are.
 
     Fill `inputs[name]` in place, call `run()`, read `outputs[name]`. Inputs keep their values from run to run, so a
-    state that changes in one slot costs one slot. One thread: for graphs this small two are slower.
+    state that changes in one slot costs one slot. One thread: for graphs this small two are slower. `CompiledModel` with
+    the cache's buffers aliased is no faster: keys and values come out as new entries alone, so nothing large is copied.
 
     Args:
         path: the `.tflite` file.
@@ -39,8 +40,10 @@ class Graph:
             array[...] = 0  # LiteRT leaves whatever was in memory
 
     def run(self):
-        for tensor, value in self._scalars:
-            self._interpreter.set_tensor(tensor, value)
+        for tensor, value, last in self._scalars:
+            if value != last:
+                self._interpreter.set_tensor(tensor, value)
+                last[...] = value
         self._interpreter.invoke()
 
     def _arrays(self, path, slots, details, array):
@@ -55,7 +58,8 @@ class Graph:
             return self._view(detail)
         # LiteRT hands out no array without an axis: this one is copied in by `run`.
         value = np.zeros((), detail["dtype"])
-        self._scalars.append((detail["index"], value))
+        self._interpreter.set_tensor(detail["index"], value)
+        self._scalars.append((detail["index"], value, value.copy()))
         return value
 
     def _view(self, detail):

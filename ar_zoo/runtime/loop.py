@@ -34,14 +34,17 @@ class Loop:
         self._batch = manifest["batch_size"]
         self._site_shape = tuple(manifest["site_shape"])
         self._fills = []  # (array, value at the start of an event)
-        self._replace, self._append = [], []  # after a step: State, KeyValue
-        self._taps, self._push = [], []  # before and after a step: DelayLine
+        self._replace = []  # after a step: State
+        self._taps = []  # before a step: DelayLine
+        self._push = []  # after a step: DelayLine, and KeyValue, whose queue never comes round
         self._links = []  # before a step: Link
         self._homes = {}  # state → the step's own array of it, or the queue's entries
         self._into_block, self._from_block = [], []  # before and after begin_block
         for name, state in manifest["states"].items():
             if state["kind"] == "DelayLine":
                 self._plan_delay_line(name, state)
+            elif state["kind"] == "KeyValue":
+                self._plan_key_value(name, state)
             elif state["kind"] == "Link":
                 self._plan_link(name, state)
             else:
@@ -54,15 +57,25 @@ class Loop:
         self._homes[name] = home
         stepped, begun = self.step.outputs.get(name), self._block_array("outputs", name)
         if stepped is not None and home is not None:
-            if state["kind"] == "KeyValue":
-                axis = state["axis"] + 1
-                self._append.append((np.moveaxis(home, axis, 0), np.moveaxis(stepped, axis, 0)))
-            else:
-                self._replace.append((home, stepped))
+            self._replace.append((home, stepped))
             if there is not None and there is not home:
                 self._into_block.append((there, home))
         if begun is not None:
             self._from_block += [(array, begun) for array in (here, there) if array is not None]
+
+    def _plan_key_value(self, name, state):
+        here, there = self.step.inputs.get(f"{name}_held"), self._block_array("inputs", f"{name}_held")
+        home, new = there if here is None else here, self.step.outputs.get(f"{name}_new")
+        if home is None:
+            return
+        axis = state["axis"] + 1
+        self._fills.append((home, state["fill"]))
+        self._homes[name] = np.moveaxis(home, axis, 0)
+        if there is not None and there is not home:
+            self._into_block.append((there, home))
+        if new is not None:
+            entries = list(self._homes[name])
+            self._push.append((entries, np.moveaxis(new, axis, 0)[0], len(entries)))
 
     def _plan_delay_line(self, name, state):
         depth = max(state["taps"])
@@ -136,8 +149,6 @@ class Loop:
             step.run()
             for mine, new in self._replace:
                 mine[...] = new
-            for mine, new in self._append:
-                mine[index] = new[index]
             for entries, new, depth in self._push:
                 entries[index % depth][...] = new
             if symbols is not None or draw is not None:
@@ -159,22 +170,25 @@ class Loop:
             if name in graph.inputs:
                 graph.inputs[name][...] = value
         for name, state in self._states.items():
-            home = self._homes[name]
+            home = self._homes.get(name)
             if state["kind"] == "DelayLine":
                 # A last layer's queue may not matter to what comes out.
                 for place, into in enumerate(np.moveaxis(graph.inputs.get(f"{name}_history", _NONE), 1, 0)):
                     into[...] = home[(index + place) % len(home)]
+            elif state["kind"] == "KeyValue":
+                if f"{name}_held" in graph.inputs:
+                    np.moveaxis(graph.inputs[f"{name}_held"], state["axis"] + 1, 0)[...] = home
             elif name in graph.inputs:
                 graph.inputs[name][...] = home
         graph.run()
         for name, state in self._states.items():
-            home = self._homes[name]
+            home = self._homes.get(name)
             if state["kind"] == "DelayLine":
                 for place, new in enumerate(np.moveaxis(graph.outputs[f"{name}_pushes"], 1, 0)):
                     home[(index + place) % len(home)][...] = new
-            elif state["kind"] == "KeyValue" and name in graph.outputs:
-                axis, here = state["axis"] + 1, slice(index, index + size)
-                np.moveaxis(home, axis, 0)[here] = np.moveaxis(graph.outputs[name], axis, 0)[here]
+            elif state["kind"] == "KeyValue":
+                if home is not None and f"{name}_new" in graph.outputs:
+                    home[index : index + size] = np.moveaxis(graph.outputs[f"{name}_new"], state["axis"] + 1, 0)
             elif name in graph.outputs:
                 home[...] = graph.outputs[name]
         return size

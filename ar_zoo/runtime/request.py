@@ -74,6 +74,8 @@ def rows_of_context(spec: dict, context, rows: int) -> dict[str, np.ndarray]:
                 f"`context[{name!r}]` must hold integers in 0..{classes - 1} ({classes} for unknown); got "
                 f"{value.dtype} {value.min()}..{value.max()}."
             )
+        if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
+            raise ValueError(f"`context[{name!r}]` must hold finite numbers; got {value[~np.isfinite(value)][0]}.")
         if value.shape not in (shape, (rows, *shape)):
             raise ValueError(
                 f"`context[{name!r}]` must have shape {list(shape)} or {[rows, *shape]}; got {list(value.shape)}."

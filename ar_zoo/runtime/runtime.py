@@ -57,11 +57,13 @@ class Runtime:
         format: which of the export's formats is run.
         batch_size: rows that a graph works on at once.
         num_sites: sites of an event; of one that can be scored, where the length is free.
+        sample_rate: samples of sound a second, where the export says so; otherwise `None`.
     """
 
     def __init__(self, folder: Path, manifest: dict, graph, format: str):
         self.manifest, self.format = manifest, format
         self.batch_size, self.num_sites = manifest["batch_size"], manifest["num_sites"]
+        self.sample_rate = manifest.get("sample_rate")
         self._event_shape, self._site_shape = tuple(manifest["event_shape"]), tuple(manifest["site_shape"])
         ends = {name: {"name": name, **endpoint} for name, endpoint in manifest["endpoints"].items()}
         self._open = lambda name: graph(folder / ends[name][format], ends[name])

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from ar_zoo.core import arguments
+from ar_zoo.runtime import bounds
 from ar_zoo.runtime.artifact import read_manifest
 from ar_zoo.runtime.runtime import ENGINES, load
 
@@ -33,7 +34,8 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
         a dict: `first_site_s`, from opening the export to the first site; `sites_per_s`, of all rows of a batch together;
         `prefill_sites_per_s`, the same for a known beginning, `None` for models that have no `prefill_N`;
         `memory_mb`, the most that was resident (on Linux); `files_mb`, of what was run; `site_us`, time of a step (with
-        its share of `begin_block`), and `limit_us`, that of its matrix products alone in NumPy.
+        its share of `begin_block`), `limit_us`, that of its matrix products alone in NumPy, and `share_of_bound`, which part
+        of `site_us` this machine's bandwidth and rate of multiplications explain; what `bounds.machine` gives.
 
     Raises:
         ValueError: bad input, or an export that is not whole.
@@ -50,12 +52,16 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
     command = [sys.executable, "-P", "-m", "ar_zoo.runtime.speed", str(folder), "--engine", engine]
     command += ["--repeats", str(repeats)] + ([] if num_sites is None else ["--sites", str(num_sites)])
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    one = dict.fromkeys(_THREADS, "1")
-    environment = os.environ | one | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | one_thread() | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise RuntimeError(f"The measurement of {folder} on {engine} failed: {done.stderr[-2000:].strip()}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def one_thread(count: int = 1) -> dict[str, str]:
+    """Environment variables that hold numerical libraries to one thread, or to `count`."""
+    return dict.fromkeys(_THREADS, str(count))
 
 
 def _here(folder, engine, num_sites, repeats) -> dict:
@@ -64,18 +70,19 @@ def _here(folder, engine, num_sites, repeats) -> dict:
     next(iter(runtime.stream(num_sites=num_sites)))
     first = time.perf_counter() - start
     rows = runtime.batch_size
-    best, x = _best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites))
-    memory = _peak_memory_mb()
+    best, x = bounds.best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites))
+    memory = peak_memory_mb()
     sites = x.reshape(rows, -1, *runtime.manifest["site_shape"])
     count, prefill = sites.shape[1], None
     if any(name.startswith("prefill_") for name in runtime.manifest["endpoints"]):
         known = sites[:, : count - 1]
-        seconds, _ = _best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites, prefix=known))
+        seconds, _ = bounds.best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites, prefix=known))
         prefill = rows * (count - 1) / max(seconds - best / count, 1e-9)
-    format = runtime.format
-    run = [name for name in ("sample_step", "begin_block") if name in runtime.manifest["endpoints"]]
-    files = {runtime.manifest["endpoints"][name][format] for name in run}
-    size = sum(path.stat().st_size for file in files for path in _files(Path(folder) / file))
+    ends = runtime.manifest["endpoints"]
+    files = {name: ends[name][runtime.format] for name in ("sample_step", "begin_block") if name in ends}
+    sizes = {name: sum(path.stat().st_size for path in _files(Path(folder) / file)) for name, file in files.items()}
+    site = best / count
+    machine = bounds.machine(runtime.manifest, sizes, repeats)
     return {
         "engine": engine,
         "batch_size": rows,
@@ -84,13 +91,15 @@ def _here(folder, engine, num_sites, repeats) -> dict:
         "sites_per_s": rows * count / best,
         "prefill_sites_per_s": prefill,
         "memory_mb": memory,
-        "files_mb": size / 2**20,
-        "site_us": best / count * 1e6,
-        "limit_us": _limit(runtime.manifest, repeats) * 1e6,
+        "files_mb": sum({file: sizes[name] for name, file in files.items()}.values()) / 2**20,
+        "site_us": site * 1e6,
+        "limit_us": bounds.products_seconds(runtime.manifest, repeats) * 1e6,
+        "share_of_bound": machine["bound_us"] / (site * 1e6),
+        **machine,
     }
 
 
-def _peak_memory_mb() -> float | None:
+def peak_memory_mb() -> float | None:
     """The most that was resident. (What `getrusage` says begins with what the parent process held.)"""
     status = Path("/proc/self/status")
     if not status.is_file():
@@ -100,38 +109,6 @@ def _peak_memory_mb() -> float | None:
 
 def _files(path):
     return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-
-
-def _best(repeats, function):
-    """(seconds, result) of the fastest call."""
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        best = min(best, time.perf_counter() - start)
-    return best, result
-
-
-def _limit(manifest, repeats) -> float:
-    """Seconds a site for the matrix products alone, each with weights of its own, as a step meets them."""
-    import numpy as np
-
-    total = 0.0
-    for name, share in (("sample_step", 1), ("begin_block", (manifest["block_sizes"] or [1])[0])):
-        products = manifest["endpoints"].get(name, {}).get("products", [])
-        random = np.random.default_rng(0)
-        pairs = [
-            (random.random((m, k), np.float32), random.random((k, n), np.float32), np.empty((m, n), np.float32))
-            for m, k, n in products
-        ]
-
-        def run(pairs=pairs):
-            for _ in range(100):
-                for a, b, out in pairs:
-                    np.matmul(a, b, out=out)
-
-        total += _best(repeats + 1, run)[0] / 100 / share
-    return total
 
 
 def main(words=None) -> int:

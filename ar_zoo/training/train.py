@@ -64,6 +64,7 @@ def train(
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():
         model = _create(recipe, overrides, sets["train"]) if start is None else _load(recipe, start)
+        model.sample_rate = sets["train"].sample_rate or model.sample_rate
         grids = quantization_aware(model, qat)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
         steps = max(1, len(examples["train"]) // recipe.batch_size)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from ar_zoo.core import checks
+from ar_zoo.core.context import ContextSpec
 from tests.core.models import image, sound, text
 
 TOKENS = np.zeros((4, 6), "int32")
@@ -194,3 +198,12 @@ def test_lengths():
 def test_reduce():
     with pytest.raises(ValueError, match="`reduce` must be 'event', 'site' or 'coordinate'; got 'sum'"):
         text().log_prob(TOKENS, reduce="sum")
+
+
+@pytest.mark.parametrize(("number", "said"), [(NAN, "nan"), (-INFINITY, "-inf")])
+def test_numbers_in_a_context_must_be_finite(number, said):
+    spec = {"pitch": ContextSpec((2,), "float32")}
+    model = types.SimpleNamespace(context_spec=spec)
+    assert checks.context(model, [0.5, 1.0]) == {"pitch": [0.5, 1.0]}
+    with pytest.raises(ValueError, match=rf"`context\['pitch'\]` must hold finite numbers; got {said}"):
+        checks.context(model, {"pitch": [0.5, number]})

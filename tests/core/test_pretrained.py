@@ -19,7 +19,7 @@ from ar_zoo.core import pretrained
 from ar_zoo.core.registry import families
 from ar_zoo.testing import laws
 from ar_zoo.testing.tiny import as_version_1
-from tests.core.models import image, text
+from tests.core.models import image, sound, text
 
 IMAGES = np.random.default_rng(0).integers(0, 4, (2, 4, 5, 2)).astype("int32")
 
@@ -80,6 +80,17 @@ def test_round_trip(original):
     assert 'ar_zoo.load("gated_pixel_cnn.test")' in card
     assert f"{model.count_params():,} weights. Licence: CC0-1.0." in card
     assert "| bits | 1.5 |" in card
+
+
+def test_sound_keeps_its_sample_rate(tmp_path):
+    model = sound()
+    assert model.sample_rate is None
+    with pytest.raises(ValueError, match="`sample_rate` must be an integer of at least 1, or None; got '8k'"):
+        model.sample_rate = "8k"
+    again = ar_zoo.load(ar_zoo.save(model, tmp_path / "unknown"))
+    assert again.sample_rate is None
+    again.sample_rate = 8000
+    assert ar_zoo.load(ar_zoo.save(again, tmp_path / "known")).sample_rate == 8000
 
 
 def test_saving_again_replaces_the_folder(preset):
@@ -173,6 +184,7 @@ DAMAGE = {
         lambda folder: rewrite(folder, format_version=99),
         "has format version 99; .*reads up to 2. Upgrade ar_zoo",
     ),
+    "odd rate": (lambda folder: rewrite(folder, sample_rate=0), "manifest.json: `sample_rate` must be .*; got 0"),
     "odd version": (lambda folder: rewrite(folder, format_version="two"), "manifest.json is damaged or not a"),
 }
 

@@ -19,6 +19,7 @@ FAMILIES = {
     "gpt": {"head": Categorical(5, alphabet="abcde")},  # KeyValue; a longest length; text
 }
 SITES = {"gated_pixel_cnn": None, "wavenet": 12, "gpt": None}
+SAMPLE_RATES = {"gated_pixel_cnn": None, "wavenet": 11025, "gpt": None}
 BATCH = 2
 CHUNKS = dict(prefill=(4,), verify=(3,))  # of families without blocks
 
@@ -34,7 +35,9 @@ def randomised(model, seed=0, scale=0.4):
 
 @functools.cache
 def model(family):
-    return randomised(ar_zoo.create(f"{family}.tiny", **FAMILIES[family]))
+    made = randomised(ar_zoo.create(f"{family}.tiny", **FAMILIES[family]))
+    made.sample_rate = SAMPLE_RATES[family]
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +54,7 @@ def exported(tmp_path_factory):
             if not (shared / family).exists():
                 chunks = {} if model(family).block_sizes else CHUNKS
                 arguments = dict(batch_size=BATCH, num_sites=SITES[family], progress=False, **chunks)
-                ar_zoo.export(model(family), shared / family, ar_zoo.export.artifact.FORMATS, **arguments)
+                ar_zoo.export(model(family), shared / family, ("saved_model", "tflite", "onnx"), **arguments)
         return shared / family
 
     return folder

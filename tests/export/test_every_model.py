@@ -11,7 +11,6 @@ import pytest
 import ar_zoo
 from ar_zoo.core.pretrained import list_pretrained
 from ar_zoo.core.registry import families
-from ar_zoo.export.artifact import FORMATS
 from ar_zoo.runtime.runtime import ENGINES
 from ar_zoo.testing import laws, tiny
 from tests.export.families import randomised
@@ -31,7 +30,9 @@ def case(request, tmp_path_factory):
     length = LENGTHS.get(name, 12) if None in model.event_shape else None
     chunks = {} if model.block_sizes else dict(prefill=(5,), verify=(3,))
     folder = tmp_path_factory.mktemp("export") / name
-    ar_zoo.export(model, folder, FORMATS, batch_size=2, num_sites=length, progress=False, **chunks)
+    ar_zoo.export(
+        model, folder, ("saved_model", "tflite", "onnx"), batch_size=2, num_sites=length, progress=False, **chunks
+    )
     context = tiny.contexts(model, 2)
     return model, length, folder, model.sample(2, seed=99, context=context, num_sites=length), context
 

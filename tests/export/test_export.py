@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
+import resource
 import subprocess
 import sys
 
@@ -63,6 +67,13 @@ def test_a_token_step_takes_and_gives_keys_and_values(exported):
     assert slots(manifest, "step", "outputs") == {"params": [2, 5]} | memory
     assert manifest["states"]["block_0_key"]["axis"] == 1
     assert manifest["max_sites"] == 12
+
+
+@every_family
+def test_sound_keeps_its_sample_rate(exported, family):
+    rate = {"wavenet": 11025}.get(family)
+    assert manifest_of(exported(family))["sample_rate"] == rate
+    assert ar_zoo.runtime.load(exported(family)).sample_rate == rate
 
 
 @every_family
@@ -191,6 +202,60 @@ def test_a_file_is_not_replaced_by_a_folder(tmp_path):
     with pytest.raises(ValueError, match="is a file"):
         ar_zoo.export(model("gpt"), tmp_path / "out", progress=False)
     assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("number", "formats"), [(np.nan, "onnx"), (np.inf, ("saved_model", "tflite"))])
+def test_weights_that_are_not_finite_are_named(tmp_path, number, formats):
+    other = ar_zoo.create("gpt.tiny")
+    weight = next(weight for weight in other.weights if weight.path.endswith("block_1/expand/kernel"))
+    weight.assign(np.where(np.arange(np.size(weight.value)).reshape(weight.shape) == 3, number, weight.value))
+    with pytest.raises(ValueError, match=r"`model` must have finite weights; \S*block_1/expand/kernel holds 1 of \d+"):
+        ar_zoo.export(other, tmp_path / "out", formats, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Writing more to one file fails, as on a full disk, in this process and in those that it starts."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def full(*arguments, **more):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+FULL_DISKS = {  # what is being written → (formats, how the disk fills up then, words)
+    "weights": (("saved_model",), lambda patch: files_of_at_most(20_000), "File too large"),
+    "graph": (
+        ("tflite",),
+        lambda patch: patch.setattr("ar_zoo.export.manifest.file_of", lambda *_: "/dev/full"),
+        "No space left on device",
+    ),
+    "manifest": (("saved_model",), lambda patch: patch.setattr("pathlib.Path.write_text", full), "No space left on"),
+}
+
+
+@pytest.mark.parametrize("writing", FULL_DISKS)
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, writing):
+    formats, fill_up, words = FULL_DISKS[writing]
+    older = tmp_path / "out" / "manifest.json"
+    older.parent.mkdir()
+    older.write_text("older")
+    with (
+        pytest.raises(
+            OSError, match=f"export to .*out could not be written: .*{words}.* Nothing of it was kept"
+        ) as said,
+        fill_up(monkeypatch) or contextlib.nullcontext(),
+    ):
+        ar_zoo.export(model("gpt"), tmp_path / "out", formats, prefill=(), progress=False)
+    assert "\n" not in str(said.value)
+    assert older.read_text() == "older"
+    assert sorted(tmp_path.rglob("*")) == [older.parent, older], "no temporary folder either"
 
 
 def test_a_format_whose_packages_are_missing_names_them(tmp_path, monkeypatch):

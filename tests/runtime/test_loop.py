@@ -72,9 +72,35 @@ def test_a_queue_hands_out_what_was_pushed_some_steps_ago():
 
 def test_of_keys_and_values_only_the_new_slot_moves():
     step = FakeGraph(
-        {"index": (), "key": (1, 2, 4)},
-        {"key": (1, 2, 4), "symbols": (1, 1)},
-        lambda index, key: {"key": np.full((1, 2, 4), index + 1), "symbols": key.sum()},
+        {"index": (), "key_held": (1, 2, 4)},
+        {"key_new": (1, 2, 1), "symbols": (1, 1)},
+        lambda index, key_held: {"key_new": np.full((1, 2, 1), index + 1), "symbols": key_held.sum()},
     )
     states = {"key": {"kind": "KeyValue", "shape": [2, 4], "dtype": "float32", "fill": 0, "axis": 1}}
     assert drawn(Loop(manifest(states), step), 4)[0] == [0, 2, 6, 12]
+
+
+def test_keys_that_a_block_reads_too():
+    step = FakeGraph(
+        {"index": (), "key_held": (1, 4, 2)},
+        {"key_new": (1, 1, 2), "symbols": (1, 1)},
+        lambda index, key_held: {"key_new": np.full((1, 1, 2), index + 1), "symbols": key_held.sum()},
+    )
+    block = FakeGraph(
+        {"key_held": (1, 4, 2)},
+        {"sum_block": (1, 2, 1)},
+        lambda key_held: {"sum_block": np.full((1, 2, 1), key_held.sum())},
+    )
+    step.inputs["sum_site"] = np.zeros((1, 1), np.float32)
+    step._function = lambda index, key_held, sum_site: {
+        "key_new": np.full((1, 1, 2), index + 1),
+        "symbols": key_held.sum() + 100 * sum_site,
+    }
+    states = {
+        "key": {"kind": "KeyValue", "shape": [4, 2], "dtype": "float32", "fill": 0, "axis": 0},
+        "sum": {"kind": "Link", "shape": [1], "dtype": "float32", "fill": 0, "size": 2},
+    }
+    loop = Loop(manifest(states, block_size=2), step, block)
+    expected = [0, 2, 6 + 600, 12 + 600]
+    assert drawn(loop, 4)[0] == expected
+    assert drawn(loop, 4)[0] == expected, "a second event starts afresh"

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import ar_zoo
-from ar_zoo.runtime import load, saved_model
+from ar_zoo.runtime import load, request, saved_model
 from ar_zoo.runtime.draw import filtered_draw
 from tests.export.families import FAMILIES, SITES, model
 
@@ -214,6 +214,9 @@ def test_sampling_needs_neither_tensorflow_nor_keras(exported):
         ("gpt", {"prefix": [0.5]}, "`prefix` must hold integer symbols"),
         ("gpt", {"given": np.zeros(12, int)}, "`given` and `mask` go together"),
         ("gpt", {"given": np.zeros(11, int), "mask": np.ones(12, bool)}, r"`given` must have shape \[12\]"),
+        ("gpt", {"top_p": float("nan")}, r"`top_p` must lie in \(0, 1\]; got nan"),
+        ("gpt", {"prefix": [float("nan")]}, "`prefix` must hold integer symbols; got dtype float64"),
+        ("gated_pixel_cnn", {"context": float("nan")}, r"`context\['label'\]` must hold integers in 0\.\.2 .*nan"),
         ("gpt", {"top_k": 0}, "`top_k` must be an integer of at least 1, or None; got 0"),
         ("gpt", {"top_p": 0.0}, r"`top_p` must lie in \(0, 1\]; got 0.0"),
         ("gpt", {"context": 1}, "this model takes no context"),
@@ -229,6 +232,29 @@ def test_bad_requests(exported, family, arguments, message):
         runtime.sample(**arguments)
     with pytest.raises(ValueError, match=message):
         runtime.stream(**arguments)
+
+
+def test_a_request_that_is_too_long_disturbs_nothing(exported):
+    """It is refused before any state is overwritten: a stream that is going goes on."""
+    runtime = load(exported("gpt"))
+    whole = runtime.sample(1, seed=6)
+    stream = runtime.stream(1, seed=6)
+    drawn = [next(stream), next(stream)]
+    with pytest.raises(ValueError, match="`num_sites` must be at most 12"):
+        runtime.sample(1, num_sites=13)
+    with pytest.raises(ValueError, match="`prefix` has 13 sites"):
+        runtime.stream(1, prefix=[0] * 13)
+    with pytest.raises(ValueError, match="`x` has 13 sites"):
+        runtime.params(np.zeros((1, 13), int))
+    np.testing.assert_array_equal([*drawn, *stream], whole[0][:, None])
+
+
+@pytest.mark.parametrize(("number", "said"), [(np.nan, "nan"), (-np.inf, "-inf")])
+def test_numbers_in_a_context_must_be_finite(number, said):
+    spec = {"pitch": {"shape": [2], "dtype": "float32", "num_classes": None, "null": 0.0}}
+    assert request.rows_of_context(spec, [0.5, 1.0], 3)["pitch"].shape == (3, 2)
+    with pytest.raises(ValueError, match=rf"`context\['pitch'\]` must hold finite numbers; got {said}"):
+        request.rows_of_context(spec, [0.5, number], 3)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,9 @@ def test_what_is_written_is_what_was_drawn(host, exported, tmp_path):
     assert rate == 16000
     np.testing.assert_array_equal(sound, np.clip(np.round(raw.astype(np.float64) * 32768), -32768, 32767))
 
+    drawn(host, exported("wavenet"), tmp_path)
+    assert soundfile.info(tmp_path / "out_0.wav").samplerate == 11025, "the manifest's"
+
     symbols, text = drawn(host, exported("gpt"), tmp_path)
     assert text == ar_zoo.runtime.load(exported("gpt")).decode(symbols) + "\n"
 

@@ -117,5 +117,6 @@ def test_smoke(name, tmp_path):
     train(small, smoke=True, out=tmp_path / "run", jit_compile=False, verbose=0)
     best = assert_complete(tmp_path / "run")
     assert best.family == family
+    assert best.sample_rate == recipe.sample_rate
     if family == "gpt":
         assert "e" in best.head.alphabet

@@ -9,6 +9,12 @@
 
 #include "json.h"
 
+// Samples of sound a second: the manifest's, or what telephones have.
+inline long sample_rate(const Json& manifest) {
+  const Json* rate = manifest.find("sample_rate");
+  return rate && !rate->is_null() ? rate->number : 8000;
+}
+
 // One event as a picture, a sound, or text on stdout, by the manifest's table of what each symbol stands for.
 inline void write(const int32_t* x, long sites, long width, const Json& manifest, const std::string& out, long rate) {
   const Json& head = manifest["head"];

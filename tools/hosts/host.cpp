@@ -23,9 +23,7 @@ struct Copy {
       std::memcpy(to.data + row * to.row + place * to.place, from.data + row * from.row + place * from.place, bytes);
   }
 };
-void run(const std::vector<Copy>& copies, long index) {
-  for (auto& copy : copies) copy.run(index);
-}
+void run(const std::vector<Copy>& copies, long index) { for (auto& copy : copies) copy.run(index); }
 
 class Loop {
  public:
@@ -39,7 +37,8 @@ class Loop {
       const long entry = 4 * product(state["shape"].numbers());
       if (kind == "DelayLine") plan_delay_line(name, state, entry);
       else if (kind == "Link") plan_link(name, state, entry);
-      else if (kind == "State" || kind == "KeyValue") plan_state(name, state);
+      else if (kind == "KeyValue") plan_key_value(name, state);
+      else if (kind == "State") plan_state(name, state);
       else refuse("This host knows no state of the kind " + kind + ", which manifest.json gives for " + name + ".");
     }
   }
@@ -97,24 +96,28 @@ class Loop {
           {{site->data, entry}, {made->data, size * entry, entry}, entry, batch, 0, block_size_, block_size_ / size});
   }
 
+  void plan_key_value(const std::string& name, const Json& state) {
+    const Tensor *here = find(step_.in, name + "_held"), *there = block_in(name + "_held"), *home = here ? here : there;
+    if (!home) return;
+    fills_.push_back({*home, state["fill"].number});
+    if (there && there != home) into_block_.push_back({{there->data}, {home->data}, home->bytes()});
+    const size_t axis = state["axis"].number + 1;
+    const long entry = 4 * product(home->shape, axis + 1), row = home->shape[axis] * entry;
+    if (auto made = find(step_.out, name + "_new"))
+      after_.push_back({{home->data, row, entry}, {made->data, entry}, entry, home->bytes() / row, 0, 1L << 40});
+  }
+
   void plan_state(const std::string& name, const Json& state) {
     const Tensor *here = find(step_.in, name), *there = block_in(name), *home = here ? here : there;
-    for (auto tensor : {here, there})
+    const Tensor* begun = block_out(name);
+    for (auto tensor : {here, there}) {
       if (tensor) fills_.push_back({*tensor, state["fill"].number});
+      if (tensor && begun) from_block_.push_back({{tensor->data}, {begun->data}, begun->bytes()});
+    }
     if (auto made = find(step_.out, name); made && home) {
-      if (state["kind"].text == "KeyValue") {  // only this site's entry is new
-        const size_t axis = state["axis"].number + 1;
-        const long entry = 4 * product(home->shape, axis + 1), row = home->shape[axis] * entry;
-        const long rows = home->bytes() / row;
-        after_.push_back({{home->data, row, entry}, {made->data, row, entry}, entry, rows, 0, 1L << 40});
-      } else {
-        after_.push_back({{home->data}, {made->data}, made->bytes()});
-      }
+      after_.push_back({{home->data}, {made->data}, made->bytes()});
       if (there && there != home) into_block_.push_back({{there->data}, {home->data}, home->bytes()});
     }
-    if (auto begun = block_out(name))
-      for (auto tensor : {here, there})
-        if (tensor) from_block_.push_back({{tensor->data}, {begun->data}, begun->bytes()});
   }
 
   void begin(const std::vector<int32_t>& x, long sites, long index) {
@@ -133,7 +136,7 @@ class Loop {
   }
 };
 
-int draw(std::map<std::string, std::string> given, const std::string& folder) {
+void draw(std::map<std::string, std::string> given, const std::string& folder) {
   auto number = [&](const std::string& name, double low, double high, bool whole = true) {
     char* end = nullptr;
     const double value = std::strtod(given[name].c_str(), &end);
@@ -162,7 +165,8 @@ int draw(std::map<std::string, std::string> given, const std::string& folder) {
   const Json &limit = manifest["max_sites"], &free = manifest["event_shape"].items.at(0);
   const long most = limit.is_null() ? 1L << 30 : limit.number, exported = manifest["num_sites"].number;
   const long sites = given["num-sites"].empty() ? exported : number("num-sites", free.is_null() ? 1 : exported, most);
-  const long num = number("num", 1, 1e6), rate = number("rate", 1, 1e6), seed = number("seed", 0, 0x1p53);
+  const long num = number("num", 1, 1e6), seed = number("seed", 0, 0x1p53);
+  const long rate = given["rate"].empty() ? sample_rate(manifest) : number("rate", 1, 1e6);
   Loop loop(*step, block, manifest);
   std::vector<int32_t> x(loop.batch * sites * loop.width), drawn;
   const auto start = std::chrono::steady_clock::now();
@@ -172,27 +176,23 @@ int draw(std::map<std::string, std::string> given, const std::string& folder) {
     loop.run(x, sites, seed, rows);
     drawn.insert(drawn.end(), x.begin(), x.begin() + std::min(loop.batch, num - first) * sites * loop.width);
   }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  std::cerr << "drew " << num << " of " << sites << " sites in " << took.count() << " s" << std::endl;
+  const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::cerr << "drew " << num << " of " << sites << " sites in " << took << " s" << std::endl;
   for (long i = 0; i < num; ++i)
     write(&drawn[i * sites * loop.width], sites, loop.width, manifest, given["out"] + "_" + std::to_string(i), rate);
   if (auto file = given["symbols"]; !file.empty())  // int32, to compare with another engine's
     std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(drawn.data()), 4 * drawn.size());
-  return 0;
 }
 
 int main(int count, char** words) try {
   std::map<std::string, std::string> given{{"num", "1"}, {"seed", "0"}, {"temperature", "1"}, {"label", ""},
-                                           {"num-sites", ""}, {"rate", "8000"}, {"out", "out"}, {"symbols", ""}};
+                                           {"num-sites", ""}, {"rate", ""}, {"out", "out"}, {"symbols", ""}};
   bool known = count >= 2 && count % 2 == 0;
-  for (int i = 2; known && i < count; i += 2) {
-    known = std::strncmp(words[i], "--", 2) == 0 && given.count(words[i] + 2);
-    given[words[i] + 2] = words[i + 1];
-  }
-  if (known) return draw(given, words[1]);
-  std::cerr << "usage: host FOLDER [--num 1] [--seed 0] [--temperature 1] [--label L] [--num-sites N] [--rate 8000] "
-               "[--out out] [--symbols FILE]\n";
-  return 2;
+  for (int i = 2; known && i < count; i += 2)
+    if ((known = std::strncmp(words[i], "--", 2) == 0 && given.count(words[i] + 2))) given[words[i] + 2] = words[i + 1];
+  if (known) return draw(given, words[1]), 0;
+  return std::cerr << "usage: host FOLDER [--num 1] [--seed 0] [--temperature 1] [--label L] [--num-sites N] "
+                      "[--rate HZ] [--out out] [--symbols FILE]\n", 2;
 } catch (const std::exception& error) {
   std::cerr << "host: " << error.what() << std::endl;
   return 1;

@@ -24,7 +24,8 @@ export class Loop {
     for (const [name, state] of Object.entries(manifest.states)) {
       if (state.kind === "DelayLine") this._planDelayLine(name, state);
       else if (state.kind === "Link") this._planLink(name, state);
-      else if (["State", "KeyValue"].includes(state.kind)) this._planState(name, state);
+      else if (state.kind === "KeyValue") this._planKeyValue(name, state);
+      else if (state.kind === "State") this._planState(name, state);
       else throw new Error(`${manifest.name} has a state of kind ${state.kind}, which this page does not know.`);
     }
   }
@@ -39,8 +40,18 @@ export class Loop {
       if (begun) this._afterBlock.push(() => tensor.array.set(begun.array));
     }
     if (!stepped || !home) return;
-    this._afterStep.push(state.kind === "KeyValue" ? append(home, stepped, state) : () => home.array.set(stepped.array));
+    this._afterStep.push(() => home.array.set(stepped.array));
     if (there && there !== home) this._beforeBlock.push(() => there.array.set(home.array));
+  }
+
+  _planKeyValue(name, state) {
+    const there = this.beginBlock?.inputs[`${name}_held`];
+    const home = this.step.inputs[`${name}_held`] ?? there;
+    if (!home) return;
+    this._start.push(() => home.array.fill(state.fill));
+    if (there && there !== home) this._beforeBlock.push(() => there.array.set(home.array));
+    const made = this.step.outputs[`${name}_new`];
+    if (made) this._afterStep.push(append(home, made, state));
   }
 
   _planDelayLine(name, state) {
@@ -135,16 +146,15 @@ export function put(graph, inputs) {
   }
 }
 
-/** Copies a step's new slot of a key-value cache: the rest of what it gives is what it was given. */
-function append(home, stepped, state) {
+/** Puts the entry that a step gives into its slot of a key-value cache. */
+function append(home, made, state) {
   const slots = state.shape[state.axis];
   const inner = sizeOf(state.shape.slice(state.axis + 1));
   const outer = sizeOf(state.shape.slice(0, state.axis));
   return (index) => {
-    const [into, from] = [home.array, stepped.array];
+    const [into, from] = [home.array, made.array];
     for (let row = 0; row < outer; row++) {
-      const at = (row * slots + index) * inner;
-      for (let i = at; i < at + inner; i++) into[i] = from[i];
+      into.set(from.subarray(row * inner, (row + 1) * inner), (row * slots + index) * inner);
     }
   };
 }

@@ -1,5 +1,7 @@
 // Sound: the waveform grows while the samples are drawn; then it is played, or saved.
 
+const UNKNOWN_RATE = 8000; // of a model that does not say its own
+
 /** Fills the section: controls, waveform, player. */
 export async function soundSection(section) {
   const { fields } = section;
@@ -7,17 +9,18 @@ export async function soundSection(section) {
   const save = section.query("a.button");
   let wave = new Float32Array(0); // what is drawn so far, -1 … 1, as long as it will be
   let drawn = 0; // how much of it is there
+  let rate = UNKNOWN_RATE; // samples a second
   let playing; // { source, context, began }
 
-  const show = () => plot(canvas, wave, drawn, playing ? playing.context.currentTime - playing.began : undefined, section.entry);
+  const show = () => plot(canvas, wave, drawn, playing ? playing.context.currentTime - playing.began : undefined, rate);
   new ResizeObserver(show).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 
   async function generate() {
     endPlaying();
     await section.draw(async (current) => {
-      const { sample_rate: rate } = section.entry;
-      const { head } = await section.model.open();
+      const { head, sample_rate } = await section.model.open();
+      rate = sample_rate ?? UNKNOWN_RATE;
       const sites = Math.round(Number(fields.seconds.value) * rate);
       const { seed, temperature } = section;
       [wave, drawn, save.hidden, fields.play.disabled] = [new Float32Array(Math.max(sites, 0)), 0, true, true];
@@ -45,7 +48,7 @@ export async function soundSection(section) {
   function play() {
     if (playing) return endPlaying();
     const context = new AudioContext();
-    const buffer = context.createBuffer(1, drawn, section.entry.sample_rate);
+    const buffer = context.createBuffer(1, drawn, rate);
     buffer.copyToChannel(wave.subarray(0, drawn), 0);
     const source = new AudioBufferSourceNode(context, { buffer });
     source.connect(context.destination);
@@ -79,7 +82,7 @@ export async function soundSection(section) {
 }
 
 /** The least and the greatest sample of each column, over the whole length; and a line where it plays. */
-function plot(canvas, wave, drawn, seconds, { sample_rate: rate }) {
+function plot(canvas, wave, drawn, seconds, rate) {
   const scale = devicePixelRatio;
   const [width, height] = [Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale)];
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];

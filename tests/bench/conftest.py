@@ -1,0 +1,1 @@
+from tests.export.families import exported  # noqa: F401

@@ -1,0 +1,37 @@
+"""Hugging Face's GPT-2 of a given size with random weights, `generate` with its cache: seconds for a batch of texts.
+
+`tools/benchmark.py` runs it.
+"""
+
+import json
+import sys
+import time
+
+import torch
+import transformers
+
+size = json.loads(sys.argv[1])
+torch.set_num_threads(size["threads"])
+torch.manual_seed(0)
+config = transformers.GPT2Config(
+    vocab_size=size["num_symbols"] + 1,  # and a start token
+    n_positions=size["num_sites"] + 1,
+    n_embd=size["units"],
+    n_layer=size["num_layers"],
+    n_head=size["num_heads"],
+    bos_token_id=size["num_symbols"],
+    eos_token_id=None,
+    pad_token_id=0,
+)
+model = transformers.GPT2LMHeadModel(config).eval()
+beginning = torch.full((size["batch_size"], 1), size["num_symbols"])
+length = dict(max_new_tokens=size["num_sites"], min_new_tokens=size["num_sites"])
+seconds = []
+with torch.inference_mode():
+    for _ in range(1 + size["repeats"]):  # the first one warms up
+        start = time.perf_counter()
+        drawn = model.generate(beginning, do_sample=True, top_k=0, use_cache=True, **length)
+        seconds.append(time.perf_counter() - start)
+assert drawn.shape[1] == size["num_sites"] + 1
+version = f"transformers {transformers.__version__}, torch {torch.__version__}"
+print(json.dumps({"seconds": min(seconds[1:]), "version": version}))
