@@ -172,7 +172,7 @@ def _export(options):
     import ar_zoo
 
     sites = options.sites or (model.max_sites or 8000 if model.num_sites is None else None)
-    chunks = dict(prefill=options.prefill, verify=options.verify or ())
+    chunks = dict(prefill=options.prefill, verify=options.verify or (), cache_sizes=options.cache_sizes or ())
     quantization = _quantization(model, options)
     folder = ar_zoo.export(
         model, options.folder, tuple(options.formats), options.batch_size, sites, **chunks, **quantization
@@ -346,6 +346,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, default=1, help="rows that the graphs work on at once (default 1)")
     add("--sites", type=int, help="longest event that is scored, where length is free (default the model's, or 8000)")
     add("--prefill", type=int, nargs="*", help="sizes of the chunks that a known beginning is read in (default 64)")
+    add("--cache-sizes", type=int, nargs="*", help="also steps for keys and values of so many sites, which read less")
     add("--verify", type=int, nargs="*", help="sizes of chunks that give the parameters of each site (default none)")
     help = (
         "int8, and for TFLite int4 and float16, or PATTERN=SCHEME … for the weights whose path has PATTERN in it, the first "

@@ -34,6 +34,7 @@ class Case:
         batch: rows drawn at once.
         num_sites: length, where it is free.
         bars: what must hold.
+        export: more arguments of `ar_zoo.export`.
         peers: other libraries' models of the same size: name → script in `tools/peers/`.
     """
 
@@ -43,6 +44,7 @@ class Case:
     bars: tuple[Bar, ...] = ()
     overrides: dict = dataclasses.field(default_factory=dict)
     num_sites: int | None = None
+    export: dict = dataclasses.field(default_factory=dict)
     peers: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -110,6 +112,7 @@ CASES = (
             Bar("litert float32", TRANSFORMERS, at_least=2),
         ),
         num_sites=512,
+        export=dict(cache_sizes=(64, 128, 256)),
         peers=TEXT,
     ),
 )

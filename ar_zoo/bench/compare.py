@@ -67,7 +67,7 @@ def _exported(model, case, engines, form, repeats) -> dict:
         more = dict(quantize=form, validation=Examples(x, None, None), max_loss=1e3, limit=1)
         formats = formats - {"saved_model"} - ({"onnx"} if form != "int8" else set()) | {"tflite"}
     with tempfile.TemporaryDirectory() as folder:
-        common = dict(batch_size=case.batch, num_sites=case.num_sites, progress=False)
+        common = dict(batch_size=case.batch, num_sites=case.num_sites, progress=False, **case.export)
         ar_zoo.export(model, folder, tuple(sorted(formats)), **common, **more)
         if form != "float32":  # only some formats have files with fewer bits
             stored = json.loads((Path(folder) / "manifest.json").read_text())["quality"]["stored"]

@@ -26,6 +26,7 @@ def export(
     num_sites: int | None = None,
     prefill: Sequence[int] | None = None,
     verify: Sequence[int] = (),
+    cache_sizes: Sequence[int] = (),
     progress: bool = True,
     quantize: str | dict | None = None,
     validation=None,
@@ -52,6 +53,8 @@ def export(
         prefill: sizes of the chunks in which a known beginning is read, by default one of 64 if an event is longer;
             each is a graph of its own. Models with blocks read whole blocks without it.
         verify: sizes of chunks that also give the parameters of each site, for speculative decoding.
+        cache_sizes: steps are also made for keys and values of so many sites, and run until those are full: they read
+            less. Each is a graph with weights of its own.
         progress: show a bar.
         quantize: how TFLite files store matrices: `"float16"`; `"int8"` and `"int4"`, whose products LiteRT computes in
             integers, with the ranges of activations taken as they come; `"full_int8"`, with ranges fixed by
@@ -79,7 +82,7 @@ def export(
     """
     formats = _checked_formats(formats)
     num_sites = _checked_sites(model, batch_size, num_sites)
-    chunks = _checked_chunks(model, num_sites, prefill, verify)
+    chunks = (*_checked_chunks(model, num_sites, prefill, verify), _checked_sizes(model, num_sites, cache_sizes))
     _check_weights(model)
 
     from tqdm import tqdm
@@ -226,3 +229,19 @@ def _checked_chunks(model, num_sites, prefill, verify) -> tuple[tuple[int, ...],
                 f"`{name}` must hold whole numbers of sites from 2 to {num_sites}, the exported length; got {list(sizes)}."
             )
     return tuple(sorted(set(prefill))), tuple(sorted(set(verify)))
+
+
+def _checked_sizes(model, num_sites, cache_sizes) -> tuple[int, ...]:
+    from ar_zoo.core.cache import KeyValue
+    from ar_zoo.export.signatures import states
+
+    grow = any(isinstance(kind, KeyValue) for kind in states(model.cache_spec(num_sites)).values())
+    if cache_sizes and (model.block_sizes is not None or not grow):
+        raise ValueError(
+            f"`cache_sizes` must be empty for {model.name}: it draws in blocks, or keeps no keys and values."
+        )
+    if not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size < num_sites for size in cache_sizes):
+        raise ValueError(
+            f"`cache_sizes` must hold whole numbers of sites below {num_sites}, the exported length; got {list(cache_sizes)}."
+        )
+    return tuple(sorted(set(cache_sizes)))

@@ -6,6 +6,7 @@
 | `step` | prev [B, 1, *site], index [], states, contexts | params [B, params_size], new states |
 | `sample_step` | the same, noise [B, *noise_shape], temperature [] | symbols [B, 1, *site], new states |
 | `prefill_N` | prev [B, N, *site], index [], states, contexts | new states, after N sites that are known |
+| `step_S`, `sample_step_S` | as without S, with keys and values of S sites only: faster until those are full | |
 | `verify_K` | the same for K sites | params [B, K, params_size], new states |
 | `begin_block` | prev [B, block, *site], index [], states, contexts | new states |
 
@@ -22,6 +23,7 @@ that comes in and goes out goes out as `new_…`.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import tensorflow as tf
 from keras import ops
@@ -49,7 +51,7 @@ class Endpoint:
     function: object
 
 
-def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> dict[str, Endpoint]:
+def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cache_sizes=()) -> dict[str, Endpoint]:
     """The endpoints of a model, traced with static shapes.
 
     Args:
@@ -57,6 +59,7 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> 
         batch_size: rows of every input.
         num_sites: sites of an event.
         prefill, verify: sizes of the chunks that `prefill_N` and `verify_K` take; of a model with blocks none.
+        cache_sizes: what `step_S` and `sample_step_S` keep.
 
     Returns:
         name → `Endpoint`; `begin_block` is there if the model has blocks.
@@ -80,13 +83,13 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> 
         site = model.log_prob(given["x"], context=context(given), reduce="site")
         return {"log_prob": ops.sum(site, axis=tuple(range(1, len(site.shape)))), "site_log_prob": site}
 
-    def step(given):
+    def step(given, spec=spec):
         cache = _nested(spec, "site", given)
         params, new = model.step(given["prev"], cache, given["index"], context(given))
         return {"params": ops.cast(ops.squeeze(params, 1), "float32")} | _changed(spec, cache, new)
 
-    def sample_step(given):
-        outputs = step(given)
+    def sample_step(given, spec=spec):
+        outputs = step(given, spec)
         drawn = head.sample(outputs.pop("params"), given["noise"], given["temperature"])
         return {"symbols": ops.expand_dims(drawn, 1)} | outputs
 
@@ -99,12 +102,14 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=()) -> 
         cache = _nested(spec, "block", given)
         return _changed(spec, cache, model.begin_block(given["prev"], cache, given["index"], context(given)))
 
-    names, slots = states(spec), _state_slots(spec, "site", batch_size)
-    made = {
-        "score": trace("score", score, [Slot("x", (batch_size, *event), "int32"), *contexts]),
-        "step": trace("step", step, [prev, *common, *slots], names),
-        "sample_step": trace("sample_step", sample_step, [prev, *noise, *common, *slots], names),
-    }
+    names = states(spec)
+    made = {"score": trace("score", score, [Slot("x", (batch_size, *event), "int32"), *contexts])}
+    specs = {"": spec} | {f"_{size}": model.cache_spec(size) for size in cache_sizes}
+    for ending, held in specs.items():
+        slots = [*common, *_state_slots(held, "site", batch_size)]
+        made[f"step{ending}"] = trace(f"step{ending}", partial(step, spec=held), [prev, *slots], names)
+        drawing = trace(f"sample_step{ending}", partial(sample_step, spec=held), [prev, *noise, *slots], names)
+        made[f"sample_step{ending}"] = drawing
     chunks = {f"prefill_{size}": size for size in prefill} | {f"verify_{size}": size for size in verify}
     for name, size in chunks.items():
         before = Slot("prev", (batch_size, size, *head.site_shape), "int32")

@@ -26,9 +26,11 @@ class Loop:
         manifest: what `artifact.read_manifest` gave.
         step: the `Graph` of the step.
         begin_block: the `Graph` of `begin_block`, or `None`.
+        larger: the `Loop` that goes on when the keys and values of this step are full, or `None`.
     """
 
-    def __init__(self, manifest, step, begin_block=None):
+    def __init__(self, manifest, step, begin_block=None, larger=None):
+        self._larger, self._slots = larger, float("inf")
         self.step, self.begin_block, self._states = step, begin_block, manifest["states"]
         self.block_size = manifest["block_sizes"][0] if manifest["block_sizes"] else None
         self._batch = manifest["batch_size"]
@@ -71,6 +73,7 @@ class Loop:
         axis = state["axis"] + 1
         self._fills.append((home, state["fill"]))
         self._homes[name] = np.moveaxis(home, axis, 0)
+        self._slots = len(self._homes[name])
         if there is not None and there is not home:
             self._into_block.append((there, home))
         if new is not None:
@@ -119,7 +122,10 @@ class Loop:
             >>> for site in loop.run(x, known, 0, {"temperature": 1.0}, {"noise": noise}):
             ...     print(x[:, site])
         """
-        step, size = self.step, self.block_size
+        if self._larger is not None and start >= self._slots:
+            yield from self._larger.run(x, known, start, inputs, site_inputs, chunks, draw, first)
+            return
+        step, size, given = self.step, self.block_size, site_inputs
         if first == 0:
             self.reset(inputs)
         prev, index_in = step.inputs.get("prev"), step.inputs.get("index")
@@ -130,6 +136,11 @@ class Loop:
             while first + graph.inputs["prev"].shape[1] <= start:
                 first += self.read(graph, x, first, inputs)
         for index in range(first, x.shape[1]):
+            if index == self._slots and self._larger is not None:
+                self._larger.reset(inputs)
+                self._larger.take_over(self)
+                yield from self._larger.run(x, known, start, inputs, given, (), draw, index)
+                return
             if size:
                 place = index % size
                 if place == 0:
@@ -177,7 +188,7 @@ class Loop:
                     into[...] = home[(index + place) % len(home)]
             elif state["kind"] == "KeyValue":
                 if f"{name}_held" in graph.inputs:
-                    np.moveaxis(graph.inputs[f"{name}_held"], state["axis"] + 1, 0)[...] = home
+                    np.moveaxis(graph.inputs[f"{name}_held"], state["axis"] + 1, 0)[: len(home)] = home
             elif name in graph.inputs:
                 graph.inputs[name][...] = home
         graph.run()
@@ -192,6 +203,12 @@ class Loop:
             elif name in graph.outputs:
                 home[...] = graph.outputs[name]
         return size
+
+    def take_over(self, other):
+        """Takes the states of a loop with fewer slots for keys and values, which are full."""
+        for name, home in other._homes.items():
+            for mine, theirs in zip(self._homes[name], home, strict=False) if home is not None else ():
+                mine[...] = theirs
 
     def reset(self, inputs):
         """Makes everything ready for the first site."""

@@ -242,7 +242,17 @@ class Runtime:
 
     @cached_property
     def _sampler(self) -> Loop:
-        return Loop(self.manifest, self._open("sample_step"), self._begin_block)
+        return self._grown("sample_step", Loop(self.manifest, self._open("sample_step"), self._begin_block))
+
+    @cached_property
+    def _filtered(self) -> Loop:
+        return self._grown("step", self._stepper)
+
+    def _grown(self, name, loop) -> Loop:
+        """The loop with the fewest slots for keys and values, which goes over to larger ones."""
+        for size in sorted(self._sizes(name), reverse=True):
+            loop = Loop(self.manifest, self._open(f"{name}_{size}"), self._begin_block, loop)
+        return loop
 
     @cached_property
     def _stepper(self) -> Loop:
@@ -254,10 +264,11 @@ class Runtime:
 
     def _chunks(self, kind) -> dict:
         """size → the graph of `prefill_N` or `verify_K`."""
-        sizes = sorted(
-            int(name.rpartition("_")[2]) for name in self.manifest["endpoints"] if name.startswith(f"{kind}_")
-        )
-        return {size: self._opened(f"{kind}_{size}") for size in sizes}
+        return {size: self._opened(f"{kind}_{size}") for size in self._sizes(kind)}
+
+    def _sizes(self, kind) -> list[int]:
+        endings = [name.removeprefix(f"{kind}_") for name in self.manifest["endpoints"] if name.startswith(f"{kind}_")]
+        return sorted(int(ending) for ending in endings)
 
     @property
     def _begin_block(self):
@@ -298,7 +309,7 @@ class Runtime:
     def _drawn(self, x, known, start, inputs, noise, draw):
         self._turn += 1
         mine = self._turn
-        loop = self._sampler if draw is None else self._stepper
+        loop = self._sampler if draw is None else self._filtered
         chunks = self._prefill if start > 1 else ()
         for site in loop.run(x, known, start, inputs, {"noise": noise}, chunks, draw):
             yield start, site

@@ -79,7 +79,8 @@ def _here(folder, engine, num_sites, repeats) -> dict:
         seconds, _ = bounds.best(repeats, lambda: runtime.sample(rows, seed=0, num_sites=num_sites, prefix=known))
         prefill = rows * (count - 1) / max(seconds - best / count, 1e-9)
     ends = runtime.manifest["endpoints"]
-    files = {name: ends[name][runtime.format] for name in ("sample_step", "begin_block") if name in ends}
+    drawing = [name for name in ends if name.startswith("sample_step") or name == "begin_block"]
+    files = {name: ends[name][runtime.format] for name in drawing}
     sizes = {name: sum(path.stat().st_size for path in _files(Path(folder) / file)) for name, file in files.items()}
     site = best / count
     machine = bounds.machine(runtime.manifest, sizes, repeats)

@@ -22,6 +22,7 @@ SITES = {"gated_pixel_cnn": None, "wavenet": 12, "gpt": None}
 SAMPLE_RATES = {"gated_pixel_cnn": None, "wavenet": 11025, "gpt": None}
 BATCH = 2
 CHUNKS = dict(prefill=(4,), verify=(3,))  # of families without blocks
+CACHE_SIZES = (3, 7)  # of families with keys and values
 
 
 def randomised(model, seed=0, scale=0.4):
@@ -53,6 +54,7 @@ def exported(tmp_path_factory):
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (shared / family).exists():
                 chunks = {} if model(family).block_sizes else CHUNKS
+                chunks |= {"cache_sizes": CACHE_SIZES} if family == "gpt" else {}
                 arguments = dict(batch_size=BATCH, num_sites=SITES[family], progress=False, **chunks)
                 ar_zoo.export(model(family), shared / family, ("saved_model", "tflite", "onnx"), **arguments)
         return shared / family

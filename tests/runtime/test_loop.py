@@ -104,3 +104,35 @@ def test_keys_that_a_block_reads_too():
     expected = [0, 2, 6 + 600, 12 + 600]
     assert drawn(loop, 4)[0] == expected
     assert drawn(loop, 4)[0] == expected, "a second event starts afresh"
+
+
+def test_a_loop_whose_keys_are_full_hands_over_to_a_larger_one():
+    def step_of(slots):
+        return FakeGraph(
+            {"index": (), "key_held": (1, slots), "total": (1, 1), "line_taps": (1, 1, 1)},
+            {"key_new": (1, 1), "total": (1, 1), "line_push": (1, 1), "symbols": (1, 1)},
+            lambda index, key_held, total, line_taps: {
+                "key_new": index + 1,
+                "total": total + 1,
+                "line_push": index + 1,
+                "symbols": key_held.sum() + 100 * total + 10000 * line_taps[:, 0],
+            },
+        )
+
+    states = {
+        "key": {"kind": "KeyValue", "shape": [6], "dtype": "float32", "fill": 0, "axis": 0},
+        "total": {"kind": "State", "shape": [1], "dtype": "float32", "fill": 3},
+        "line": {"kind": "DelayLine", "shape": [1], "dtype": "float32", "fill": 0, "taps": [2]},
+    }
+    whole = Loop(manifest(states), step_of(6))
+    small = Loop(
+        manifest(states),
+        step_of(2),
+        larger=Loop(manifest(states), step_of(4), larger=Loop(manifest(states), step_of(6))),
+    )
+    expected = drawn(whole, 6)
+    assert drawn(small, 6) == expected
+    assert drawn(small, 6) == expected, "a second event starts afresh"
+    assert small.step.inputs["key_held"].tolist() == [[1, 2]], "what is full is not overwritten"
+    known = np.array([[True, True, True, False, False, False]])
+    assert drawn(small, 6, known, start=3) == drawn(whole, 6, known, start=3)
