@@ -33,7 +33,7 @@ def test_onnx_files_are_measured_too(quantised_onnx):
     assert quality["loss"] == max(found["loss"] for found in quality["formats"].values())
     block = 32 * 32 * 2 + 32 * 16 * 2 + 2 * 32 * 128
     for file in ("score.onnx", "step.onnx", "sample_step.onnx", "verify_3.onnx"):
-        assert quality["stored"][file] == {"float32": block, "int8": block + 5 * 32}
+        assert quality["stored"][file] == {"float32": block, "int8": block + 6 * 32}
 
 
 def test_onnx_files_hold_the_rounded_weights(quantised_onnx):
@@ -52,7 +52,7 @@ def test_onnx_files_hold_the_rounded_weights(quantised_onnx):
             close = [
                 other.shape == values.shape and np.allclose(other, values, rtol=1e-5)
                 for weight in rounded
-                for other in (weight, weight[:5].T)
+                for other in (weight, weight.T)
             ]
             assert any(close), (file, name)
 
