@@ -181,8 +181,10 @@ def _export(options):
         print(f"{path.stat().st_size:>12,}  {path.resolve()}")
     quality = json.loads((folder / "manifest.json").read_text()).get("quality")
     if quality:
-        figures = "{bits_per_dim:.4f} bits per dimension, {loss:+.2%} of float32's {bits_per_dim_float32:.4f}"
-        print(f"{figures.format(**quality)} ({quality['events']} events of {quality['data']})")
+        base, measured = quality["bits_per_dim_float32"], f"{quality['events']} events of {quality['data']}"
+        for name, found in quality["formats"].items():
+            figures = "{bits_per_dim:.4f} bits per dimension, {loss:+.2%}".format(**found)
+            print(f"{name}: {figures} of float32's {base:.4f} ({measured})")
 
 
 def _quantization(model, options) -> dict:
@@ -334,7 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     examples = (
         "gated_pixel_cnn.mnist digits --formats tflite",
         "gpt.kjv bible --formats onnx --prefill 16 128",
-        "gpt.kjv bible --formats tflite --quantize int8",
+        "gpt.kjv bible --formats tflite onnx --quantize int8",
         "wavenet.speech8k speech --formats tflite --quantize 'output|hidden=int8' =int4",
     )
     add = command("export", _export, summary, *examples).add_argument
@@ -346,7 +348,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--prefill", type=int, nargs="*", help="sizes of the chunks that a known beginning is read in (default 64)")
     add("--cache-sizes", type=int, nargs="*", help="also steps for keys and values of so many sites, which read less")
     add("--verify", type=int, nargs="*", help="sizes of chunks that give the parameters of each site (default none)")
-    help = "int8, int4, float16, or PATTERN=SCHEME … for the weights whose path has PATTERN in it, the first that fits"
+    help = (
+        "int8, and for TFLite int4 and float16, or PATTERN=SCHEME … for the weights whose path has PATTERN in it, the first "
+        "that fits"
+    )
     add("--quantize", nargs="+", metavar="SCHEME", help=help)
     add("--validation", help="what a quantised export is measured on, as in `score` (default the shipped subset)")
     add("--max-loss", type=float, default=0.01, help="rise of bits per dimension above which it is refused (0.01)")

@@ -2,6 +2,7 @@
 
     python tools/report_quantised.py gpt.kjv --data kjv_train.txt
     python tools/report_quantised.py gpt.kjv --data kjv_train.txt --tuned int4=runs/gpt_kjv/best
+    python tools/report_quantised.py gpt.kjv --data kjv_train.txt --engine onnx
 
 A tuned preset (`ar-zoo train … --qat int4 --from gpt.kjv`) is held against the float32 of the one it was tuned from.
 """
@@ -18,6 +19,7 @@ from ar_zoo.cli import load
 from ar_zoo.core.cache import KeyValue
 
 SCHEMES = ("float16", "int8", "int4", "full_int8")
+FORMATS = {"litert": "tflite", "onnx": "onnx"}
 
 
 def main(arguments=None) -> int:
@@ -27,10 +29,13 @@ def main(arguments=None) -> int:
     parser.add_argument("--tuned", nargs="*", default=[], metavar="SCHEME=PRESET", help="presets that --qat made")
     parser.add_argument("--schemes", nargs="*", choices=SCHEMES, help="default all that the model allows")
     parser.add_argument("--sites", type=int, default=4000, help="longest event, where the model has none (4000)")
+    parser.add_argument("--engine", choices=list(FORMATS), default="litert", help="TFLite or ONNX files (litert)")
     options = parser.parse_args(arguments)
     model = load(options.preset)
     kinds = model.cache_spec(model.num_sites or options.sites).values()
     allowed = [scheme for scheme in SCHEMES if scheme != "full_int8" or not any(map(_grows, kinds))]
+    if options.engine == "onnx":
+        allowed = ["int8"]
     rows = [(scheme, options.preset, scheme) for scheme in options.schemes or allowed]
     for word in options.tuned:
         scheme, _, tuned = word.partition("=")
@@ -43,6 +48,7 @@ def main(arguments=None) -> int:
             bits, base, sizes, speed = measure(preset, scheme, options, base, Path(folder) / "export")
         loss = "–" if scheme is None else f"{bits / base - 1:+.2%}" if bits else ""
         bits = base if scheme is None else bits
+        label += ", ONNX" if options.engine == "onnx" else ""
         shown = "–" if bits is None else f"{bits:.4f}"
         print(f"| `{options.preset}` | {label} | {' | '.join(sizes)} | {shown} | {loss} | {speed:,.0f} |", flush=True)
     return 0
@@ -55,16 +61,17 @@ def measure(preset, scheme, options, base, folder):
     model = load(preset)
     sites = None if model.num_sites or model.max_sites else options.sites
     quantised = dict(quantize=scheme, validation=options.data, max_loss=100.0) if scheme else {}
-    ar_zoo.export(model, folder, "tflite", num_sites=sites, progress=False, **quantised)
+    format = FORMATS[options.engine]
+    ar_zoo.export(model, folder, format, num_sites=sites, progress=False, **quantised)
     quality = json.loads((folder / "manifest.json").read_text()).get("quality", {})
     if scheme is None:
         from ar_zoo.export.quantize import Quantization
 
         base = Quantization(model, "int8", options.data, 1.0, num_sites=sites or model.max_sites).bits_per_dim_float32
-    size = {path.stem: path.stat().st_size / 1000 for path in folder.glob("*.tflite")}
+    size = {path.stem: path.stat().st_size / 1000 for path in folder.glob(f"*.{format}")}
     drawing = size["sample_step"] + size.get("begin_block", 0)
     sizes = [f"{value:,.0f}" for value in (size["step"], drawing, size["score"])]
-    return quality.get("bits_per_dim"), base, sizes, speed(ar_zoo.runtime.load(folder))
+    return quality.get("bits_per_dim"), base, sizes, speed(ar_zoo.runtime.load(folder, options.engine))
 
 
 def speed(exported) -> float:

@@ -7,6 +7,11 @@ its loss at the values that the export will store.
 A matrix is rounded per output channel: w ≈ s · round(w / s), s = max|w| / (2^(bits - 1) - 1). With four bits each block of
 32 inputs has an s of its own, where the blocks come out even and the operation knows them. Biases, gains and tables that
 are looked up stay as they are.
+
+Matrices that take fewer than eight channels become float16 instead: they are small, and what they take is data itself. In the
+shipped digits two such convolutions over pixels made int4 lose 11.3 % instead of 4.3, and int8 1.0 instead of 0.2: LiteRT
+rounds what a product takes to eight bits too. (Scales that clip the largest weights, to a least squared error of the weights,
+were tried: the digits lost 36 % instead of 11.6, WaveNet 10.5 instead of 13.0.)
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import tensorflow as tf
 
 BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4}
 BLOCK = 32
+NARROW = 8  # channels; below, a matrix is not rounded to fewer than 16 bits
 # Products by the attributes that say whether their first and second factor are transposed.
 _PRODUCTS = {
     "MatMul": ("transpose_a", "transpose_b"),
@@ -53,7 +59,8 @@ def grids(model, scheme) -> dict[str, Grid]:
     Args:
         model: an `AutoregressiveModel`.
         scheme: `"float16"`, `"int8"` or `"int4"`, or a dict of regular expressions, searched for in the weights' paths
-            (`block_0/attention/query/kernel`); the first that is found decides, and what none finds stays float32.
+            (`block_0/attention/query/kernel`); the first that is found decides, and what none finds stays float32. A
+            name alone, and the expression `""`, leave narrow matrices in float16; one that is spelled out does not.
 
     Raises:
         ValueError: unknown scheme, or an expression that finds no matrix.
@@ -62,6 +69,8 @@ def grids(model, scheme) -> dict[str, Grid]:
         >>> grids(ar_zoo.load("gpt.kjv"), {"output|table": "int8", "": "int4"})["block_0/expand/kernel"]
         Grid(bits=4, axis=-1, block=32)
     """
+    from ar_zoo.core.pretrained import named_weights
+
     rules = _checked_rules(scheme)
     found = matrices(model)
     for pattern in rules:
@@ -70,9 +79,14 @@ def grids(model, scheme) -> dict[str, Grid]:
                 f"`quantize` names {pattern.pattern!r}, which is found in no matrix's path; there are "
                 f"{', '.join(found) or 'none'}."
             )
+    weights = named_weights(model)
     chosen = {}
     for path, (axis, even) in found.items():
-        bits = next((BITS[name] for pattern, name in rules.items() if pattern.search(path)), 32)
+        general, bits = next(
+            ((not pattern.pattern, BITS[name]) for pattern, name in rules.items() if pattern.search(path)), (True, 32)
+        )
+        if general and weights[path].shape[-2 if axis == -1 else -1] < NARROW:
+            bits = max(bits, 16)
         if bits < 32:
             chosen[path] = Grid(bits, axis, BLOCK if bits == 4 and even else None)
     return chosen

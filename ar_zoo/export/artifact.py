@@ -59,7 +59,8 @@ def export(
         quantize: how TFLite files store matrices: `"float16"`; `"int8"` and `"int4"`, whose products LiteRT computes in
             integers, with the ranges of activations taken as they come; `"full_int8"`, with ranges fixed by
             calibration; or a dict of regular expressions for the weights' paths to all but the last or `"float32"`, the
-            first that is found deciding: `{"output": "int8", "": "int4"}`. A SavedModel then holds the same weights.
+            first that is found deciding: `{"output": "int8", "": "int4"}`. ONNX files know `"int8"` and `"float32"`, and
+            leave convolutions as they are. A SavedModel then holds the same weights.
         validation: what a quantised export is measured on: a source that `ar_zoo.data.read` knows, or `Examples`.
         max_loss: by how much its bits per dimension may rise, 0.01 for 1 %; above, nothing is written.
         calibration: data as `validation`, for `"full_int8"`; by default the training part of that source.
@@ -171,8 +172,15 @@ def _check_weights(model):
 def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration):
     if quantize is None:
         return None
-    if "tflite" not in formats:
-        raise ValueError(f"`quantize` is for TFLite files; `formats` are {list(formats)}. Add 'tflite'.")
+    if not {"tflite", "onnx"} & set(formats):
+        raise ValueError(f"`quantize` is for TFLite and ONNX files; `formats` are {list(formats)}. Add 'tflite'.")
+    schemes = quantize.values() if isinstance(quantize, dict) else [quantize]
+    lacking = [scheme for scheme in schemes if scheme in ("float16", "int4", "full_int8")]
+    if "onnx" in formats and lacking:
+        raise ValueError(
+            f"`quantize` {lacking[0]!r} is for TFLite files; ONNX files store matrices as 'int8' or 'float32'. Take 'int8', or "
+            f"leave 'onnx' out of `formats`, which are {list(formats)}."
+        )
     from ar_zoo.export.quantize import Quantization
 
     return Quantization(model, quantize, validation, max_loss, limit, num_sites, calibration)

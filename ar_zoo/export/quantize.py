@@ -1,12 +1,12 @@
-"""Quantised TFLite files: fewer bits for the weights, and a refusal where that costs too much.
+"""Quantised TFLite and ONNX files: fewer bits for the weights, and a refusal where that costs too much.
 
     Quantization(model, "int8", examples)  the figures of the model as it is
     with q.rounded(): …                    the export's files are made from weights that lie on their grids
     q.apply(folder, …)                     and then store those weights in as few bits, losing nothing; what was
                                            written is measured, and above `max_loss` refused
 
-States, inputs and outputs stay float32. With `"int8"` and `"int4"` LiteRT also rounds what a product takes, a row at a
-time, to eight bits while it runs; that is why files are measured and not only compared.
+States, inputs and outputs stay float32. With `"int8"` and `"int4"` LiteRT and onnxruntime also round what a product takes to
+eight bits while they run, LiteRT a row at a time; that is why files are measured and not only compared.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ar_zoo.core.cache import KeyValue
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.data import Examples, read
 from ar_zoo.data.encoded import encode
+from ar_zoo.export import shrink, shrink_onnx
 from ar_zoo.export.calibrate import recorded_calls
-from ar_zoo.export.shrink import shrink
 from ar_zoo.export.signatures import states
 
 # Events that are measured: more take long on one thread, and change the third digit of the loss.
@@ -90,21 +90,42 @@ class Quantization:
         forms = sorted(grids, key=lambda form: (form[0], form[1] or 0))
         calls = {} if self._calibration is None else recorded_calls(folder, *self._calibration)
         for file in sorted(Path(folder).glob("*.tflite")):
-            self._stored[file.name] = shrink(file, forms, calls.get(file.stem))
+            self._stored[file.name] = shrink.shrink(file, forms, calls.get(file.stem))
+        for file in sorted(Path(folder).glob("*.onnx")):
+            self._stored[file.name] = shrink_onnx.shrink(file)
         manifest.unlink()  # it lists every file but itself
         facts = describe()
         manifest.write_text(json.dumps(facts, indent=1))
         manifest.write_text(json.dumps(facts | {"quality": self.measured(folder)}, indent=1))
 
     def measured(self, folder) -> dict:
-        """The manifest's `quality`, of a folder that is finished.
+        """The manifest's `quality`, of a folder that is finished: of each format, and above those of the one that lost more.
 
         Raises:
             ValueError: bits per dimension rise by more than `max_loss`, or the steps do not agree with `score`.
         """
         from ar_zoo import runtime
+        from ar_zoo.runtime.artifact import TITLES
+        from ar_zoo.runtime.runtime import ENGINES
 
-        exported = runtime.load(folder)
+        formats = {
+            format: self._measured(runtime.load(folder, engine), TITLES[format])
+            for engine, (_, format) in ENGINES.items()
+            if any(Path(folder).glob(f"*.{format}"))
+        }
+        worst = max(formats.values(), key=lambda found: found["bits_per_dim"])
+        return {
+            "scheme": self.scheme,
+            **{name: worst[name] for name in ("bits_per_dim", "loss")},
+            "bits_per_dim_float32": self.bits_per_dim_float32,
+            "max_loss": self.max_loss,
+            "data": self.data,
+            "events": len(self.x),
+            "formats": formats,
+            "stored": self._stored,
+        }
+
+    def _measured(self, exported, title) -> dict:
         log_probs, _ = exported.score(self.x, self.context)
         bits = self._bits(log_probs)
         loss = bits / self.bits_per_dim_float32 - 1
@@ -112,28 +133,19 @@ class Quantization:
         stepped, scored = self._bits(self._stepped(exported, count)), self._bits(log_probs[:count])
         if not loss <= self.max_loss:
             raise ValueError(
-                f"Quantised as {self.scheme!r} the model needs {bits:.4f} bits per dimension of {self.data} (the first "
-                f"{len(self.x)} events), {loss:+.2%} against {self.bits_per_dim_float32:.4f} in float32; `max_loss` allows "
-                f"{self.max_loss:.2%}. Nothing was written. Take a scheme with more bits, keep the layers that suffer at "
-                "more ({'output': 'int8', '': 'int4'}), fine-tune with `ar-zoo train … --qat`, or allow more."
+                f"Quantised as {self.scheme!r}, in {title}, the model needs {bits:.4f} bits per dimension of {self.data} (the "
+                f"first {len(self.x)} events), {loss:+.2%} against {self.bits_per_dim_float32:.4f} in float32; `max_loss` "
+                f"allows {self.max_loss:.2%}. Nothing was written. Take a scheme with more bits, keep the layers that suffer "
+                "at more ({'output': 'int8', '': 'int4'}), fine-tune with `ar-zoo train … --qat`, or allow more."
             )
         if not abs(stepped / scored - 1) <= STEPS_TOLERANCE:
             raise ValueError(
-                f"Quantised as {self.scheme!r} the chain of steps needs {stepped:.4f} bits per dimension of {self.data} (the "
-                f"first {count} events) and `score` {scored:.4f}; {STEPS_TOLERANCE:.0%} apart are allowed. Nothing was "
-                "written. Take a scheme with more bits."
+                f"Quantised as {self.scheme!r}, in {title}, the chain of steps needs {stepped:.4f} bits per dimension of "
+                f"{self.data} (the first {count} events) and `score` {scored:.4f}; {STEPS_TOLERANCE:.0%} apart are allowed. "
+                "Nothing was written. Take a scheme with more bits."
             )
-        return {
-            "scheme": self.scheme,
-            "bits_per_dim": bits,
-            "bits_per_dim_float32": self.bits_per_dim_float32,
-            "loss": loss,
-            "max_loss": self.max_loss,
-            "data": self.data,
-            "events": len(self.x),
-            "steps": {"events": count, "bits_per_dim": stepped, "bits_per_dim_score": scored},
-            "stored": self._stored,
-        }
+        steps = {"events": count, "bits_per_dim": stepped, "bits_per_dim_score": scored}
+        return {"bits_per_dim": bits, "loss": loss, "steps": steps}
 
     def _bits(self, log_probs) -> float:
         return -float(np.sum(log_probs, dtype=np.float64)) / (np.log(2) * self.x[0].size * len(log_probs))

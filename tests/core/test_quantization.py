@@ -20,6 +20,7 @@ from ar_zoo.core.quantization import (
     rounded_straight_through,
     rounded_weights,
 )
+from ar_zoo.heads import Categorical
 
 
 def reference(weight, bits, axis=-1, block=None):
@@ -101,6 +102,22 @@ def test_the_first_expression_that_is_found_decides():
     assert found["block_1/reduce/kernel"] == Grid(4, -1, 32)
     assert not any(path.startswith("block_0") for path in found)
     assert grids(model, "int8")["block_0/reduce/kernel"] == Grid(8)
+
+
+def test_narrow_matrices_stay_in_half_precision_unless_they_are_named():
+    """A convolution over pixels themselves takes two features a channel of the image."""
+    model = ar_zoo.create("gated_pixel_cnn.tiny", image_shape=(4, 5, 1), head=Categorical(4), units=8)
+    for scheme, bits in (("int4", 4), ("int8", 8), ({"hidden": "float32", "": "int4"}, 4)):
+        found = grids(model, scheme)
+        assert {path for path, grid in found.items() if grid.bits == 16} == {
+            "layer_0/column_conv/kernel",
+            "layer_0/row_conv/kernel",
+        }
+        assert found["layer_1/column_conv/kernel"].bits == bits  # eight channels
+    assert grids(model, {"layer_0": "int4"})["layer_0/column_conv/kernel"] == Grid(4)
+    assert "layer_0/column_conv/kernel" not in grids(model, {"layer_0": "float32", "": "int4"})
+    turned = ar_zoo.create("gpt.tiny", head=Categorical(5), units=4, num_heads=2, num_kv_heads=1)
+    assert grids(turned, "int8")["embedding/table"].bits == 16  # [symbols, units]: four of them
 
 
 @pytest.mark.parametrize(

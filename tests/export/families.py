@@ -54,7 +54,9 @@ def exported(tmp_path_factory):
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (shared / family).exists():
                 chunks = {} if model(family).block_sizes else CHUNKS
-                chunks |= {"cache_sizes": CACHE_SIZES} if family == "gpt" else {}
+                chunks = chunks | (
+                    {"cache_sizes": CACHE_SIZES} if family == "gpt" else {}
+                )  # not in place: it may be CHUNKS
                 arguments = dict(batch_size=BATCH, num_sites=SITES[family], progress=False, **chunks)
                 ar_zoo.export(model(family), shared / family, ("saved_model", "tflite", "onnx"), **arguments)
         return shared / family
