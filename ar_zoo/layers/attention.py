@@ -89,7 +89,6 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
 
     def _attend(self, query, stretches, training=False, keys_first=False):
         """query [B, KV, G·T, D]; for each stretch of entries: key, value [B, KV, S, D], allowed [B or 1, T, S]."""
-        query = query * self._size**-0.5
         scores = [self._scores(query, key, allowed, keys_first) for key, _, allowed in stretches]
         scores = ops.concatenate(scores, axis=-1)
         # Keras warns of a softmax over a single entry, which the first of a sequence is.
@@ -110,7 +109,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             scores = ops.transpose(ops.einsum("bksd,bkqd->bksq", key, query), (0, 1, 3, 2))
         else:
             scores = ops.einsum("bkqd,bksd->bkqs", query, key)
-        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
+        # Not the queries: converters would multiply it into their weights, which then leave the grid of their quantisation.
+        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32") * self._size**-0.5
         # Added and not selected: LiteRT's fast kernels know no selection. What is not allowed has a weight of 0 exactly.
         bias = ops.where(allowed, ops.cast(0.0, scores.dtype), ops.cast(-1e9, scores.dtype))
         return scores + ops.tile(bias, (1, self.num_heads // self._kv_heads, 1))[:, None]
