@@ -60,11 +60,15 @@ def test_a_sound_step_takes_taps_and_gives_what_to_push(exported):
 
 def test_a_token_step_takes_and_gives_keys_and_values(exported):
     manifest = manifest_of(exported("gpt"))
-    memory = {f"block_{i}_{role}": [2, 2, 12, 4] for i in range(2) for role in ("key", "value")} | {
-        "positions": [2, 12]
-    }
-    assert slots(manifest, "step", "inputs") == {"prev": [2, 1], "index": []} | memory
-    assert slots(manifest, "step", "outputs") == {"params": [2, 5]} | memory
+
+    def memory(form, sites):
+        keys = {f"block_{i}_{role}_{form}": [2, 2, sites, 4] for i in range(2) for role in ("key", "value")}
+        return keys | {f"positions_{form}": [2, sites]}
+
+    for name, size in {"step": 12, "step_3": 3, "step_7": 7}.items():
+        assert slots(manifest, name, "inputs") == {"prev": [2, 1], "index": []} | memory("held", size)
+        assert slots(manifest, name, "outputs") == {"params": [2, 5]} | memory("new", 1)
+    assert slots(manifest, "verify_3", "outputs") == {"params": [2, 3, 5]} | memory("new", 3)
     assert manifest["states"]["block_0_key"]["axis"] == 1
     assert manifest["max_sites"] == 12
 
@@ -177,7 +181,7 @@ def test_order_of_slots_is_the_files_own_even_where_constants_are_shared():
     [
         (
             {"formats": ["tflite", "keras"]},
-            r"`formats` must hold one or more of 'saved_model', 'tflite', 'onnx'; got \['tflite', 'keras'\]",
+            r"`formats` must hold one or more of 'saved_model', 'tflite', 'onnx', 'litert_lm'; got \['tflite', 'keras'\]",
         ),
         ({"formats": ()}, "`formats` must hold"),
         ({"batch_size": 0}, "`batch_size` must be an integer of at least 1; got 0"),
@@ -185,6 +189,11 @@ def test_order_of_slots_is_the_files_own_even_where_constants_are_shared():
         ({"num_sites": None}, "`num_sites` must be given"),
         ({"num_sites": 0}, "`num_sites` must be an integer of at least 1"),
         ({"prefill": [9]}, r"`prefill` must hold whole numbers of sites from 2 to 8, .*; got \[9\]"),
+        ({"cache_sizes": [4]}, "`cache_sizes` must be empty for wave"),
+        (
+            {"model": model("gpt"), "cache_sizes": [8]},
+            r"`cache_sizes` must hold whole numbers of sites below 8, .*; got \[8\]",
+        ),
         ({"verify": [1]}, r"`verify` must hold whole numbers of sites from 2 to 8, .*; got \[1\]"),
         ({"model": model("gated_pixel_cnn"), "num_sites": None, "prefill": [4]}, "`prefill` must be empty for gated"),
         ({"model": "gpt.tiny"}, "`model` must be an AutoregressiveModel.* got str"),

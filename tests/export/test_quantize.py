@@ -58,14 +58,7 @@ def test_manifest_says_what_was_lost_and_how_matrices_are_stored(quantised):
     np.testing.assert_allclose(quality["bits_per_dim"], measured, rtol=1e-6)
     attention = 32 * 32 * 2 + 32 * 16 * 2
     block = attention + 2 * 32 * 128
-    # The converter folds the queries' 1/√size into their matrix, which half precision then does not hold.
-    query = 32 * 32
-    expected = {
-        "float16": attention - query,
-        "float32": block + query,
-        "int4, blocks of 32": 2 * 32 * 128,
-        "int8": 6 * 32,
-    }
+    expected = {"float16": attention, "float32": block, "int4, blocks of 32": 2 * 32 * 128, "int8": 6 * 32}
     assert quality["stored"] == {f"{name}.tflite": expected for name in ("sample_step", "score", "step")}
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 import ar_zoo
 from ar_zoo.runtime import load, request, saved_model
 from ar_zoo.runtime.draw import filtered_draw
+from ar_zoo.runtime.loop import Loop
 from tests.export.families import FAMILIES, SITES, model
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -88,8 +89,8 @@ def test_a_known_beginning_is_read_in_chunks(exported, family, monkeypatch):
     runtime, read = load(exported(family)), []
     whole = runtime.sample(2, seed=4)
     expected = runtime.sample(2, seed=5, prefix=whole[:, :10])
-    loop = runtime._sampler
-    monkeypatch.setattr(loop, "read", lambda graph, *rest, real=loop.read: read.append(real(graph, *rest)) or read[-1])
+    real = Loop.read
+    monkeypatch.setattr(Loop, "read", lambda loop, *rest: read.append(real(loop, *rest)) or read[-1])
     np.testing.assert_array_equal(runtime.sample(2, seed=5, prefix=whole[:, :10]), expected)
     assert read == [4, 4]
 
