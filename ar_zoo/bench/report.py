@@ -128,7 +128,7 @@ def plot_comparison(results, path) -> Path:
         ax.set_title(result["title"], loc="left", fontsize=10, fontweight="bold")
         ax.spines[["top", "right"]].set_visible(False)
     colours = "grey: naive, blue: ours, brown: other libraries"
-    axes[-1, 0].set_xlabel(f"sites (pixels, samples, tokens) a second; {colours}")
+    figure.supxlabel(f"sites (pixels, samples, tokens) a second; {colours}", fontsize=10)
     return _saved(figure, path)
 
 
