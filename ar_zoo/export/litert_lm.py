@@ -12,7 +12,9 @@ token after the last one does. The engine's bundle (tokenizer, templates) is not
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +57,12 @@ def signatures(model, num_sites: int, prefill=()) -> dict[str, Endpoint]:
     layers = list(dict.fromkeys(path[:-1] for path in kinds))
     names = {path: f"kv_cache_{_LETTERS[path[-1]]}_{layers.index(path[:-1])}" for path in kinds}
     caches = [Slot(names[path], (1, *kind.shape), "float32", names[path]) for path, kind in kinds.items()]
-    own_start = getattr(model, "start_symbol", None) is None
 
     def step(given):
         index, slots = given["input_pos"][0], ops.arange(num_sites)
         seen = ops.expand_dims(ops.where(slots < index, slots, -1), 0)
         cache = _nested(spec, lambda path: given[names[path]] if path in names else seen)
-        prev = (
-            ops.where(given["tokens"] == model.head.num_symbols, -1, given["tokens"]) if own_start else given["tokens"]
-        )
+        prev = ops.where(given["tokens"] < model.head.num_symbols, given["tokens"], -1)
         params, new = model.step(prev, cache, index)
         return {"logits": ops.cast(params, "float32")} | {names[path]: x for path, x in flat(new) if path in names}
 
@@ -78,10 +77,9 @@ def signatures(model, num_sites: int, prefill=()) -> dict[str, Endpoint]:
 def describe(model, made: dict, apart: float) -> dict:
     """What the manifest says of the file."""
     slots = lambda group: [dataclasses.asdict(slot) for slot in group]  # noqa: E731
-    start = getattr(model, "start_symbol", None)
     return {
         "file": FILE,
-        "start_token": model.head.num_symbols if start is None else start,
+        "start_token": _start_token(model),
         "signatures": {
             name: {"inputs": slots(end.inputs), "outputs": slots(end.outputs)} for name, end in made.items()
         },
@@ -97,13 +95,12 @@ def measured(file, made: dict, model) -> float:
         ValueError: it exceeds 1e-3 (of the largest logit, where that is above 1).
     """
     graph, worst = Aliased(file, made), 0.0
-    start = describe(model, {}, 0.0)["start_token"]
     for name in made:
         size = 0 if name == "decode" else int(name.rpartition("_")[2])
         if size >= graph.slots:
             continue  # a chunk as long as an event leaves nothing to decode
         x = np.random.default_rng(size).integers(0, model.head.num_symbols, size + 1)
-        tokens = np.concatenate([[start], x[:-1]])
+        tokens = np.concatenate([[_start_token(model)], x[:-1]])
         if size:
             graph.run(name, tokens[:size], 0)
         logits = graph.run("decode", tokens[size:], size)[0]
@@ -165,12 +162,33 @@ def write(model, saved_model, file: Path, num_sites: int, prefill, converter) ->
     write_saved_model(made, saved_model)
     for _ in converter.convert(saved_model, {"litert_lm": file}, {"litert_lm": list(made)}):
         pass
-    return describe(model, made, measured(file, made, model))
+    with _quiet():
+        apart = measured(file, made, model)
+    return describe(model, made, apart)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """LiteRT looks for accelerators, and writes to the terminal past Python about each that is not there."""
+    errors = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(errors, 2)
+        os.close(errors)
+
+
+def _start_token(model) -> int:
+    """What the engine feeds first: a symbol of the alphabet, or the number after the last."""
+    start = getattr(model, "start_symbol", None)
+    return model.head.num_symbols if start is None else start
 
 
 def _is_cache(name, kind) -> bool:
-    letter = name.rpartition("_")[2] in _LETTERS
-    return isinstance(kind, KeyValue) and letter and len(kind.shape) == 3 and kind.axis == 1
+    named = name.rpartition("_")[2] in _LETTERS
+    return named and isinstance(kind, KeyValue) and len(kind.shape) == 3 and kind.axis == 1
 
 
 def _is_position(kind) -> bool:
