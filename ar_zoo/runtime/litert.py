@@ -17,7 +17,7 @@ class Graph:
     Args:
         path: the `.tflite` file.
         endpoint: its entry in the manifest.
-        states: the manifest's states, which name what each input is filled with at first.
+        threads: that it may use.
 
     Example:
         >>> graph = Graph("score.tflite", manifest["endpoints"]["score"])
@@ -26,12 +26,12 @@ class Graph:
         >>> graph.outputs["log_prob"]
     """
 
-    def __init__(self, path, endpoint: dict):
+    def __init__(self, path, endpoint: dict, threads: int = 1):
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:
             raise ImportError("The engine 'litert' is not installed: `pip install ai-edge-litert`.") from None
-        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+        self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
         self._interpreter.allocate_tensors()
         self._scalars = []
         self.inputs = self._arrays(path, endpoint["inputs"], self._interpreter.get_input_details(), self._input)

@@ -11,15 +11,16 @@ class Graph:
     Args:
         path: the `.onnx` file.
         endpoint: its entry in the manifest.
+        threads: that it may use.
     """
 
-    def __init__(self, path, endpoint: dict):
+    def __init__(self, path, endpoint: dict, threads: int = 1):
         try:
             import onnxruntime
         except ImportError:
             raise ImportError("The engine 'onnx' is not installed: `pip install 'ar_zoo[onnx]'`.") from None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # for graphs this small two are slower
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._bound = self._session.io_binding()
         self.inputs = self._arrays(path, endpoint["inputs"], (), self._session.get_inputs(), self._bound.bind_input)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,14 @@ ENGINES = {
 }
 
 
-def load(folder, engine: str = "litert") -> Runtime:
+def load(folder, engine: str = "litert", threads: int = 1) -> Runtime:
     """An exported model, ready to run.
 
     Args:
         folder: what `ar_zoo.export` wrote; every file that is run is checked against its sha256.
-        engine: what runs it, on one thread: `"litert"` the TFLite files, `"onnx"` (onnxruntime) the ONNX files,
-            `"saved_model"` (TensorFlow) the SavedModel.
+        engine: what runs it: `"litert"` the TFLite files, `"onnx"` (onnxruntime) the ONNX files, `"saved_model"`
+            (TensorFlow) the SavedModel.
+        threads: that LiteRT or onnxruntime may use. For small steps one is fastest; TensorFlow has settings of its own.
 
     Raises:
         ValueError: unknown engine, or an export that is not whole.
@@ -42,7 +43,15 @@ def load(folder, engine: str = "litert") -> Runtime:
     """
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
+    arguments.whole(threads=threads)
     graph, format = ENGINES[engine]
+    if engine != "saved_model":
+        graph = partial(graph, threads=threads)
+    elif threads != 1:
+        raise ValueError(
+            f"`threads` is for the engines 'litert' and 'onnx'; got {threads} for 'saved_model'. Set "
+            "TF_NUM_INTRAOP_THREADS before TensorFlow is imported."
+        )
     return Runtime(Path(folder), read_manifest(folder, format), graph, format)
 
 

@@ -312,3 +312,16 @@ def test_top_k_needs_logits(exported):
 
 def test_the_runtime_is_reached_from_the_front(exported):
     assert ar_zoo.runtime.load(exported("gpt")).num_sites == 12
+
+
+@pytest.mark.parametrize("engine", ["litert", "onnx"])
+def test_threads_change_nothing_but_the_speed(exported, engine):
+    runtime = load(exported("gpt"), engine, threads=2)
+    np.testing.assert_array_equal(runtime.sample(2, seed=3), load(exported("gpt"), engine).sample(2, seed=3))
+
+
+def test_threads_that_cannot_be_had(exported):
+    with pytest.raises(ValueError, match="`threads` must be an integer of at least 1; got 0"):
+        load(exported("gpt"), threads=0)
+    with pytest.raises(ValueError, match="`threads` is for the engines 'litert' and 'onnx'; got 2 for 'saved_model'"):
+        load(exported("gpt"), "saved_model", threads=2)
