@@ -50,6 +50,14 @@ BREAKS = (
     ),
     (
         3,
+        "step_equals_call-gated_pixel_cnn",
+        "layers/masked_conv.py",
+        "ops.transpose(kernel, (1, 0, 2, 3))",
+        "kernel",
+        "a row's windows meet each other's weights",
+    ),
+    (
+        3,
         "ragged_rows-gpt",
         "layers/attention.py",
         "ops.logical_and(key_at >= 0, key_at <= query_at)",
