@@ -83,8 +83,9 @@ class DelayLine:
     def read(self, value, index):
         """The taps of the entry that is about to be pushed as number `index` (scalar, or [B] for ragged rows)."""
         if "taps" in value:
-            # Split and not indexed: LiteRT's fast kernels know no index that drops an axis.
-            return [ops.squeeze(tap, 1) for tap in ops.split(value["taps"], len(self.taps), axis=1)]
+            # Split and not indexed: LiteRT's fast kernels know no index that drops an axis, and no split into one part.
+            taps = ops.split(value["taps"], len(self.taps), axis=1) if len(self.taps) > 1 else [value["taps"]]
+            return [ops.squeeze(tap, 1) for tap in taps]
         ring = value["ring"]
         return [_read_at(ring, ops.mod(index - tap + self.depth, self.depth)) for tap in self.taps]
 
