@@ -61,8 +61,9 @@ class PixelFeatures(Configurable, keras.layers.Layer):
         arrived = ops.reshape(ops.logical_not(ops.logical_and(fresh, ops.equal(column, 0))), (-1, 1))
         which = ops.reshape((channel - 1) % self.groups, (-1, 1))
         arrived = ops.logical_and(arrived, ops.equal(ops.arange(channels)[None], which))
-        last = ops.where(arrived, ops.reshape(prev, (prev.shape[0], -1)), window[:, -1])
-        window = ops.concatenate([window[:, :-1], last[:, None]], axis=1)
+        arrived = ops.expand_dims(arrived, 1)
+        last = ops.where(arrived, ops.reshape(prev, (prev.shape[0], 1, -1)), window[:, -1:])
+        window = ops.concatenate([window[:, :-1], last], axis=1)
         moved = ops.concatenate([window[:, 1:], ops.full_like(window[:, :1], -1)], axis=1)
         window = ops.where(ops.reshape(fresh, (-1, 1, 1)), moved, window)
         return self(window), window, fresh, column
