@@ -174,6 +174,10 @@ def _quantization(model, formats, num_sites, quantize, validation, max_loss, lim
         return None
     if not {"tflite", "onnx"} & set(formats):
         raise ValueError(f"`quantize` is for TFLite and ONNX files; `formats` are {list(formats)}. Add 'tflite'.")
+    if "litert_lm" in formats and "tflite" not in formats:
+        raise ValueError(
+            "`quantize` needs 'tflite' among `formats` beside 'litert_lm', whose file is held against it. Add it."
+        )
     schemes = quantize.values() if isinstance(quantize, dict) else [quantize]
     lacking = [scheme for scheme in schemes if scheme in ("float16", "int4", "full_int8")]
     if "onnx" in formats and lacking:

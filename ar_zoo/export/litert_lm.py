@@ -13,18 +13,18 @@ token after the last one does. The engine's bundle (tokenizer, templates) is not
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from pathlib import Path
 
 import numpy as np
 from keras import ops
 
-from ar_zoo.core.cache import KeyValue
+from ar_zoo.core.cache import KeyValue, map_spec
+from ar_zoo.export import manifest
+from ar_zoo.export.parity import TOLERANCE
 from ar_zoo.export.signatures import Endpoint, Slot, flat, states, trace
 
 FILE = "litert_lm.tflite"
-TOLERANCE = 1e-3
 _LETTERS = {"key": "k", "value": "v"}
 
 
@@ -61,7 +61,8 @@ def signatures(model, num_sites: int, prefill=()) -> dict[str, Endpoint]:
     def step(given):
         index, slots = given["input_pos"][0], ops.arange(num_sites)
         seen = ops.expand_dims(ops.where(slots < index, slots, -1), 0)
-        cache = _nested(spec, lambda path: given[names[path]] if path in names else seen)
+        held = iter([given[names[path]] if path in names else seen for path, _ in flat(spec)])
+        cache = map_spec(lambda kind: next(held), spec)
         prev = ops.where(given["tokens"] < model.head.num_symbols, given["tokens"], -1)
         params, new = model.step(prev, cache, index)
         return {"logits": ops.cast(params, "float32")} | {names[path]: x for path, x in flat(new) if path in names}
@@ -74,36 +75,23 @@ def signatures(model, num_sites: int, prefill=()) -> dict[str, Endpoint]:
     return made | {"decode": traced("decode", 1)}
 
 
-def describe(model, made: dict, apart: float) -> dict:
-    """What the manifest says of the file."""
-    slots = lambda group: [dataclasses.asdict(slot) for slot in group]  # noqa: E731
-    return {
-        "file": FILE,
-        "start_token": _start_token(model),
-        "signatures": {
-            name: {"inputs": slots(end.inputs), "outputs": slots(end.outputs)} for name, end in made.items()
-        },
-        "parity": apart,
-    }
-
-
-def measured(file, made: dict, model) -> float:
+def measured(file, facts: dict, model) -> float:
     """The largest difference of the file's logits from the model's, when each chunk and then `decode` are run on shared
     cache buffers, as the engine does.
 
     Raises:
         ValueError: it exceeds 1e-3 (of the largest logit, where that is above 1).
     """
-    graph, worst = Aliased(file, made), 0.0
-    for name in made:
+    graph, worst = Aliased(file, facts), 0.0
+    for name in facts["signatures"]:
         size = 0 if name == "decode" else int(name.rpartition("_")[2])
         if size >= graph.slots:
             continue  # a chunk as long as an event leaves nothing to decode
         x = np.random.default_rng(size).integers(0, model.head.num_symbols, size + 1)
-        tokens = np.concatenate([[_start_token(model)], x[:-1]])
+        tokens = [facts["start_token"], *x[:-1]]
         if size:
             graph.run(name, tokens[:size], 0)
-        logits = graph.run("decode", tokens[size:], size)[0]
+        logits = graph.run("decode", tokens[size:], size)
         wanted = np.asarray(model(x[None].astype("int32")), np.float64)[0, size]
         apart, allowed = np.max(np.abs(wanted - logits)), TOLERANCE * max(1.0, np.max(np.abs(wanted)))
         if not apart <= allowed:
@@ -120,30 +108,31 @@ class Aliased:
 
     Args:
         file: its path.
-        described: signature → anything with `inputs` and `outputs`, as `signatures` gives it.
+        facts: what the export's manifest says of it, under `litert_lm`.
 
     Example:
-        >>> graph = Aliased("litert_lm.tflite", signatures(model, 512))
+        >>> graph = Aliased("bible/litert_lm.tflite", manifest["litert_lm"])
         >>> graph.run("decode", [62], 0).shape
-        (1, 62)
+        (62,)
     """
 
-    def __init__(self, file, described: dict):
+    def __init__(self, file, facts: dict):
         from ai_edge_litert.compiled_model import CompiledModel
         from ai_edge_litert.options import CpuOptions, Options
 
         self._model = CompiledModel.from_file(str(file), options=Options(cpu_options=CpuOptions(num_threads=1)))
-        caches = {slot.name: slot.shape for slot in described["decode"].inputs if slot.state}
+        decode = facts["signatures"]["decode"]
+        caches = {slot["name"]: slot["shape"] for slot in decode["inputs"] if slot["state"]}
         self.slots = next(iter(caches.values()))[2]
         self._caches = {name: self._model.create_input_buffer_by_name("decode", name) for name in caches}
         for name, shape in caches.items():
             self._caches[name].write(np.zeros(shape, np.float32))
-        logits = next(slot for slot in described["decode"].outputs if not slot.state)
-        self._logits = self._model.create_output_buffer_by_name("decode", logits.name)
-        self._shape, self._fed = logits.shape, {}
+        self._logits = self._model.create_output_buffer_by_name("decode", "logits")
+        (self._size,) = (slot["shape"][-1] for slot in decode["outputs"] if slot["name"] == "logits")
+        self._fed = {}
 
     def run(self, name: str, tokens, index: int):
-        """Feeds tokens whose first has the position `index`; the logits [1, V] of `decode`."""
+        """Feeds tokens whose first has the position `index`; the logits [V] of `decode`."""
         if name not in self._fed:
             create = self._model.create_input_buffer_by_name
             self._fed[name] = {fed: create(name, fed) for fed in ("tokens", "input_pos")}
@@ -151,7 +140,7 @@ class Aliased:
         self._fed[name]["input_pos"].write(np.arange(index, index + len(tokens), dtype=np.int32))
         logits = {"logits": self._logits} if name == "decode" else {}
         self._model.run_by_name(name, self._fed[name] | self._caches, logits | self._caches)
-        return self._logits.read(self._shape[-1], np.float32)[None] if logits else None
+        return self._logits.read(self._size, np.float32) if logits else None
 
 
 def write(model, saved_model, file: Path, num_sites: int, prefill, converter) -> dict:
@@ -162,13 +151,15 @@ def write(model, saved_model, file: Path, num_sites: int, prefill, converter) ->
     write_saved_model(made, saved_model)
     for _ in converter.convert(saved_model, {"litert_lm": file}, {"litert_lm": list(made)}):
         pass
-    with _quiet():
-        apart = measured(file, made, model)
-    return describe(model, made, apart)
+    described = {name: manifest.endpoint(end, ()) for name, end in made.items()}
+    start = getattr(model, "start_symbol", None)
+    facts = {"file": FILE, "start_token": model.head.num_symbols if start is None else start, "signatures": described}
+    with quietly():
+        return facts | {"parity": measured(file, facts, model)}
 
 
 @contextlib.contextmanager
-def _quiet():
+def quietly():
     """LiteRT looks for accelerators, and writes to the terminal past Python about each that is not there."""
     errors = os.dup(2)
     with open(os.devnull, "w") as nowhere:
@@ -180,12 +171,6 @@ def _quiet():
         os.close(errors)
 
 
-def _start_token(model) -> int:
-    """What the engine feeds first: a symbol of the alphabet, or the number after the last."""
-    start = getattr(model, "start_symbol", None)
-    return model.head.num_symbols if start is None else start
-
-
 def _is_cache(name, kind) -> bool:
     named = name.rpartition("_")[2] in _LETTERS
     return named and isinstance(kind, KeyValue) and len(kind.shape) == 3 and kind.axis == 1
@@ -193,9 +178,3 @@ def _is_cache(name, kind) -> bool:
 
 def _is_position(kind) -> bool:
     return isinstance(kind, KeyValue) and kind.dtype == "int32" and len(kind.shape) == 1
-
-
-def _nested(spec, value, path=()):
-    if not isinstance(spec, dict):
-        return value(path)
-    return {name: _nested(item, value, (*path, name)) for name, item in spec.items()}

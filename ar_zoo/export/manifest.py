@@ -27,7 +27,7 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, pa
         batch_size, num_sites: what the endpoints were traced with.
         folder: holds the finished files, and nothing else.
         parity: format → endpoint → largest absolute difference between that file and the model.
-        litert_lm: what `ar_zoo.export.litert_lm.describe` says of that file, if there is one.
+        litert_lm: what `ar_zoo.export.litert_lm.write` says of that file, if there is one.
     """
     spec = model.cache_spec(num_sites)
     free = model.num_sites is None

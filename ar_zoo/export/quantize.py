@@ -21,7 +21,7 @@ from ar_zoo.core.cache import KeyValue
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.data import Examples, read
 from ar_zoo.data.encoded import encode
-from ar_zoo.export import shrink, shrink_onnx
+from ar_zoo.export import litert_lm, shrink, shrink_onnx
 from ar_zoo.export.calibrate import recorded_calls
 from ar_zoo.export.signatures import states
 
@@ -108,11 +108,17 @@ class Quantization:
         from ar_zoo.runtime.artifact import TITLES
         from ar_zoo.runtime.runtime import ENGINES
 
+        facts = json.loads((Path(folder) / "manifest.json").read_text())
         formats = {
             format: self._measured(runtime.load(folder, engine), TITLES[format])
             for engine, (_, format) in ENGINES.items()
-            if any(Path(folder).glob(f"*.{format}"))
+            if format != "saved_model" and format in facts["endpoints"]["score"]
         }
+        more = {}
+        if facts["litert_lm"]:
+            steps = formats["tflite"]["steps"]
+            more["litert_lm"] = self._bits(self._in_litert_lm(folder, facts["litert_lm"], steps["events"]))
+            self._check_steps(more["litert_lm"], steps["bits_per_dim_score"], steps["events"], "LiteRT-LM")
         worst = max(formats.values(), key=lambda found: found["bits_per_dim"])
         return {
             "scheme": self.scheme,
@@ -122,6 +128,7 @@ class Quantization:
             "data": self.data,
             "events": len(self.x),
             "formats": formats,
+            **more,
             "stored": self._stored,
         }
 
@@ -138,14 +145,17 @@ class Quantization:
                 f"allows {self.max_loss:.2%}. Nothing was written. Take a scheme with more bits, keep the layers that suffer "
                 "at more ({'output': 'int8', '': 'int4'}), fine-tune with `ar-zoo train … --qat`, or allow more."
             )
+        self._check_steps(stepped, scored, count, title)
+        steps = {"events": count, "bits_per_dim": stepped, "bits_per_dim_score": scored}
+        return {"bits_per_dim": bits, "loss": loss, "steps": steps}
+
+    def _check_steps(self, stepped, scored, count, title):
         if not abs(stepped / scored - 1) <= STEPS_TOLERANCE:
             raise ValueError(
                 f"Quantised as {self.scheme!r}, in {title}, the chain of steps needs {stepped:.4f} bits per dimension of "
                 f"{self.data} (the first {count} events) and `score` {scored:.4f}; {STEPS_TOLERANCE:.0%} apart are allowed. "
                 "Nothing was written. Take a scheme with more bits."
             )
-        steps = {"events": count, "bits_per_dim": stepped, "bits_per_dim_score": scored}
-        return {"bits_per_dim": bits, "loss": loss, "steps": steps}
 
     def _bits(self, log_probs) -> float:
         return -float(np.sum(log_probs, dtype=np.float64)) / (np.log(2) * self.x[0].size * len(log_probs))
@@ -167,6 +177,17 @@ class Quantization:
             site = np.asarray(self.model.head.distribution(params).log_prob(x))
             each.append(site.reshape(len(x), -1).sum(axis=1, dtype=np.float64))
         return np.concatenate(each)
+
+    def _in_litert_lm(self, folder, facts, count) -> list[float]:
+        """The same from the file for LiteRT-LM, token by token on one set of buffers."""
+        each = []
+        with litert_lm.quietly():
+            graph = litert_lm.Aliased(Path(folder) / facts["file"], facts)
+            for x in self.x[:count]:
+                tokens = [facts["start_token"], *x[:-1]]
+                logits = np.stack([graph.run("decode", [token], place) for place, token in enumerate(tokens)])
+                each.append(np.sum(self.model.head.distribution(logits).log_prob(x), dtype=np.float64))
+        return each
 
 
 def _calibration(model, validation, calibration, num_sites):

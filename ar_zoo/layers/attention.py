@@ -109,11 +109,12 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             scores = ops.transpose(ops.einsum("bksd,bkqd->bksq", key, query), (0, 1, 3, 2))
         else:
             scores = ops.einsum("bkqd,bksd->bkqs", query, key)
-        # Not the queries: converters would multiply it into their weights, which then leave the grid of their quantisation.
-        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32") * self._size**-0.5
+        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
         # Added and not selected: LiteRT's fast kernels know no selection. What is not allowed has a weight of 0 exactly.
         bias = ops.where(allowed, ops.cast(0.0, scores.dtype), ops.cast(-1e9, scores.dtype))
-        return scores + ops.tile(bias, (1, self.num_heads // self._kv_heads, 1))[:, None]
+        # Scaled last. Scaled queries: converters would multiply it into their weights, which then leave the grid of their
+        # quantisation. Scaled before the bias: TensorFlow without XLA would fuse all three into a kernel that crawls.
+        return (scores + ops.tile(bias, (1, self.num_heads // self._kv_heads, 1))[:, None]) * self._size**-0.5
 
     def _allowed(self, query_at, key_at):
         """Which keys a query sees, from positions [..., T] and [..., S]; -1 is an empty slot."""

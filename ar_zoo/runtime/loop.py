@@ -26,7 +26,7 @@ class Loop:
         manifest: what `artifact.read_manifest` gave.
         step: the `Graph` of the step.
         begin_block: the `Graph` of `begin_block`, or `None`.
-        larger: the `Loop` that goes on when the keys and values of this step are full, or `None`.
+        larger: a function that gives the `Loop` that goes on when the keys and values of this step are full, or `None`.
     """
 
     def __init__(self, manifest, step, begin_block=None, larger=None):
@@ -123,23 +123,24 @@ class Loop:
             ...     print(x[:, site])
         """
         if self._larger is not None and start >= self._slots:
-            yield from self._larger.run(x, known, start, inputs, site_inputs, chunks, draw, first)
+            yield from self._larger().run(x, known, start, inputs, site_inputs, chunks, draw, first)
             return
-        step, size, given = self.step, self.block_size, site_inputs
+        step, size = self.step, self.block_size
         if first == 0:
             self.reset(inputs)
         prev, index_in = step.inputs.get("prev"), step.inputs.get("index")
         symbols = step.outputs.get("symbols")
-        site_inputs = [(step.inputs[name], value) for name, value in site_inputs.items() if name in step.inputs]
+        each = [(step.inputs[name], value) for name, value in site_inputs.items() if name in step.inputs]
         kept, some_kept = known.reshape(known.shape + (1,) * len(self._site_shape)), known.any(axis=0).tolist()
         for graph in sorted(chunks, key=lambda graph: -graph.inputs["prev"].shape[1]):
             while first + graph.inputs["prev"].shape[1] <= start:
                 first += self.read(graph, x, first, inputs)
         for index in range(first, x.shape[1]):
             if index == self._slots and self._larger is not None:
-                self._larger.reset(inputs)
-                self._larger.take_over(self)
-                yield from self._larger.run(x, known, start, inputs, given, (), draw, index)
+                larger = self._larger()
+                larger.reset(inputs)
+                larger.take_over(self)
+                yield from larger.run(x, known, start, inputs, site_inputs, (), draw, index)
                 return
             if size:
                 place = index % size
@@ -151,7 +152,7 @@ class Loop:
                     into[...] = block[place // share]
             for into, entries, tap, depth in self._taps:
                 into[...] = entries[(index - tap) % depth]
-            for into, value in site_inputs:
+            for into, value in each:
                 into[...] = value[index]
             if prev is not None:
                 prev[:, 0] = x[:, index - 1] if index else -1

@@ -251,21 +251,25 @@ class Runtime:
 
     @cached_property
     def _sampler(self) -> Loop:
-        return self._grown("sample_step", Loop(self.manifest, self._open("sample_step"), self._begin_block))
+        return self._grown("sample_step", cache(lambda: self._loop("sample_step")))
 
     @cached_property
     def _filtered(self) -> Loop:
-        return self._grown("step", self._stepper)
+        return self._grown("step", lambda: self._stepper)
 
-    def _grown(self, name, loop) -> Loop:
-        """The loop with the fewest slots for keys and values, which goes over to larger ones."""
-        for size in sorted(self._sizes(name), reverse=True):
-            loop = Loop(self.manifest, self._open(f"{name}_{size}"), self._begin_block, loop)
-        return loop
+    def _grown(self, name, largest) -> Loop:
+        """The loop with the fewest slots for keys and values, which goes over to larger ones, opened only then."""
+        larger = largest
+        for size in reversed(self._sizes(name)):
+            larger = cache(partial(self._loop, f"{name}_{size}", larger))
+        return larger()
+
+    def _loop(self, name, larger=None) -> Loop:
+        return Loop(self.manifest, self._open(name), self._begin_block, larger)
 
     @cached_property
     def _stepper(self) -> Loop:
-        return Loop(self.manifest, self._open("step"), self._begin_block)
+        return self._loop("step")
 
     @cached_property
     def _prefill(self):

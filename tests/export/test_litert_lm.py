@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 import ar_zoo
+from ar_zoo.data import Examples
 from ar_zoo.export.litert_lm import Aliased, check
+from ar_zoo.export.quantize import Quantization
 from ar_zoo.heads import Categorical
+from tests.export.families import randomised
 
 
 @pytest.fixture(scope="module")
 def model():
-    return ar_zoo.create("gpt.tiny", positions="rotary", num_heads=2)
+    return randomised(ar_zoo.create("gpt.tiny", positions="rotary", num_heads=2))
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +27,6 @@ def folder(model, tmp_path_factory):
 
 def described(folder):
     return json.loads((folder / "manifest.json").read_text())["litert_lm"]
-
-
-class Slots:
-    def __init__(self, facts):
-        self.inputs = [_Slot(**slot) for slot in facts["inputs"]]
-        self.outputs = [_Slot(**slot) for slot in facts["outputs"]]
-
-
-class _Slot:
-    def __init__(self, name, shape, dtype, state):
-        self.name, self.shape, self.dtype, self.state = name, tuple(shape), dtype, state
 
 
 def test_names_and_shapes_are_those_that_the_engine_looks_for(folder):
@@ -51,7 +43,7 @@ def test_names_and_shapes_are_those_that_the_engine_looks_for(folder):
 
 def test_greedy_text_equals_the_models(folder, model):
     facts = described(folder)
-    graph = Aliased(folder / facts["file"], {name: Slots(ends) for name, ends in facts["signatures"].items()})
+    graph = Aliased(folder / facts["file"], facts)
     prompt = model.sample(1, seed=3, num_sites=6)[0]
     graph.run("prefill_4", [facts["start_token"], *prompt[:3]], 0)
     graph.run("prefill_1", prompt[3:4], 4)
@@ -67,6 +59,24 @@ def test_an_alphabet_that_holds_its_start_feeds_it_as_a_token(tmp_path):
     model = ar_zoo.create("gpt.tiny", start_symbol=2)
     folder = ar_zoo.export(model, tmp_path / "out", "litert_lm", prefill=(), progress=False)
     assert described(folder)["start_token"] == 2
+
+
+def test_a_quantised_file_is_measured_too(tmp_path, monkeypatch):
+    model = randomised(ar_zoo.create("gpt.tiny", units=32), scale=0.3)
+    text = Examples(model.sample(16, seed=3).reshape(-1), window=12)
+    arguments = dict(quantize="int8", validation=text, max_loss=0.5, prefill=(), progress=False)
+    folder = ar_zoo.export(model, tmp_path / "out", ("tflite", "litert_lm"), **arguments)
+    quality = json.loads((folder / "manifest.json").read_text())["quality"]
+    assert quality["stored"]["litert_lm.tflite"]["int8"] > 0
+    assert quality["litert_lm"] == pytest.approx(quality["formats"]["tflite"]["steps"]["bits_per_dim"], rel=0.01)
+    monkeypatch.setattr(Aliased, "run", lambda graph, *rest: np.zeros(5, np.float32))
+    with pytest.raises(ValueError, match="in LiteRT-LM, the chain of steps needs"):
+        Quantization(model, "int8", text, 0.5, num_sites=12).measured(folder)
+
+
+def test_a_quantised_file_needs_the_tflite_files_that_it_is_held_against(tmp_path):
+    with pytest.raises(ValueError, match="`quantize` needs 'tflite' among `formats` beside 'litert_lm'"):
+        ar_zoo.export(ar_zoo.create("gpt.tiny"), tmp_path / "out", ("onnx", "litert_lm"), quantize="int8")
 
 
 @pytest.mark.parametrize(

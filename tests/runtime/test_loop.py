@@ -125,11 +125,9 @@ def test_a_loop_whose_keys_are_full_hands_over_to_a_larger_one():
         "line": {"kind": "DelayLine", "shape": [1], "dtype": "float32", "fill": 0, "taps": [2]},
     }
     whole = Loop(manifest(states), step_of(6))
-    small = Loop(
-        manifest(states),
-        step_of(2),
-        larger=Loop(manifest(states), step_of(4), larger=Loop(manifest(states), step_of(6))),
-    )
+    last = Loop(manifest(states), step_of(6))
+    middle = Loop(manifest(states), step_of(4), larger=lambda: last)
+    small = Loop(manifest(states), step_of(2), larger=lambda: middle)
     expected = drawn(whole, 6)
     assert drawn(small, 6) == expected
     assert drawn(small, 6) == expected, "a second event starts afresh"

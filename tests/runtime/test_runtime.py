@@ -314,6 +314,20 @@ def test_the_runtime_is_reached_from_the_front(exported):
     assert ar_zoo.runtime.load(exported("gpt")).num_sites == 12
 
 
+def test_steps_with_more_slots_are_opened_when_they_are_needed(exported):
+    runtime, opened = load(exported("gpt")), []
+    real = runtime._open
+    runtime._open = lambda name: opened.append(name) or real(name)
+    stream = runtime.stream(1, seed=3)
+    for _ in range(3):
+        next(stream)
+    assert opened == ["sample_step_3"]
+    assert len(list(stream)) == 12 - 3
+    assert opened == ["sample_step_3", "sample_step_7", "sample_step"]
+    runtime.sample(1, seed=4)
+    assert len(opened) == 3, "once"
+
+
 @pytest.mark.parametrize("engine", ["litert", "onnx"])
 def test_threads_change_nothing_but_the_speed(exported, engine):
     runtime = load(exported("gpt"), engine, threads=2)
