@@ -30,8 +30,8 @@ LIMITS = {"rows": 64, "windows": 16}
 NUM_CALIBRATED = 8
 # Events that the chain of steps is run on.
 NUM_STEPPED = 4
-# `score` and the steps hold the same weights, and differ by how activations are rounded: 0.05 % of the bits per dimension
-# in the shipped presets. A step that was quantised wrongly is off by much more than this.
+# `score` and the steps hold the same weights, and differ by how activations are rounded, in the shipped presets by far
+# less than this. A step that was quantised wrongly is off by much more.
 STEPS_TOLERANCE = 0.01
 
 

@@ -12,8 +12,8 @@ class Graph:
 
     Fill `inputs[name]` in place, call `run()`, read `outputs[name]`. Inputs keep their values from run to run, so a
     state that changes in one slot costs one slot. One thread: for graphs this small two are slower. Keys and values
-    come out as new entries alone, so nothing large is copied. `CompiledModel` takes twice as long for a pixel or a sample
-    (16 against 32 us), though less for a GPT (1.35 against 1.49 ms), and hands out no memory to fill in place.
+    come out as new entries alone, so nothing large is copied. Not `CompiledModel`: it takes twice as long for a pixel or a
+    sample, no less for a GPT (`tools/compare_litert.py`), and hands out no memory to fill in place.
 
     Args:
         path: the `.tflite` file.
