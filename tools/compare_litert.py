@@ -49,7 +49,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("exports", nargs="+", type=Path, help="folders that `ar-zoo export` wrote, with TFLite files")
     parser.add_argument("--endpoint", default="step", help="which graph (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=20, help="in turn, the best of which counts (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=20, help="in turn, the best of which counts (default: %(default)s)"
+    )
     options = parser.parse_args()
     print("| export | Interpreter (µs) | CompiledModel (µs) | ratio |\n|---|---|---|---|")
     for folder in options.exports:
@@ -60,7 +62,9 @@ def main():
             ours, details = interpreter(path)
             theirs = compiled_model(path, details)
             calls = max(1, round(0.1 / seconds(ours, 3)))
-            first, second = np.min([(seconds(ours, calls), seconds(theirs, calls)) for _ in range(options.rounds)], axis=0)
+            first, second = np.min(
+                [(seconds(ours, calls), seconds(theirs, calls)) for _ in range(options.rounds)], axis=0
+            )
         print(f"| {folder.name} | {first * 1e6:.1f} | {second * 1e6:.1f} | {second / first:.2f} |", flush=True)
 
 
