@@ -14,6 +14,8 @@ from ar_zoo.export.refused import Refused
 def convert(saved_model: str, signatures: list[str], path: str) -> None:
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=signatures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    # Loops write what they collect in place: the tensors keep their static shapes, which the runtime's arrays need.
+    converter._experimental_enable_dynamic_update_slice = True
     try:
         content = converter.convert()
     except ConverterError as error:

@@ -8,6 +8,7 @@ from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
 from ar_zoo.layers.pixels import PixelFeatures, PixelPositions
 from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
+from ar_zoo.layers.recurrent import Recurrent
 
 __all__ = [
     "CausalSelfAttention",
@@ -20,6 +21,7 @@ __all__ = [
     "NullDropout",
     "PixelFeatures",
     "PixelPositions",
+    "Recurrent",
     "ResidualSkip",
     "RotaryPositions",
     "SinusoidalPositions",

@@ -50,6 +50,8 @@ CASES = {
     "rotary_positions": (layers.RotaryPositions, dict(max_wavelength=50), [values(_HEADS), np.arange(7)]),
     "pixels": (layers.PixelFeatures, dict(num_symbols=5, groups=2), [symbols((2, 4, 5, 2))]),
     "pixel_positions": (layers.PixelPositions, {}, [values(_IMAGE)]),
+    "recurrent": (layers.Recurrent, dict(units=6, cell="gru"), [values(_SEQUENCE)]),
+    "recurrent_lstm": (layers.Recurrent, dict(units=6), [values(_SEQUENCE)]),
     "residual_skip": (layers.ResidualSkip, dict(units=6, skip_units=4, groups=2), [values(_IMAGE), values(_IMAGE, 1)]),
     "residual_off": (layers.ResidualSkip, dict(units=4, residual=False), [values(_IMAGE)]),
     "embedding": (layers.SymbolEmbedding, dict(num_symbols=5, units=4), [symbols()]),
