@@ -10,9 +10,9 @@ RECIPE = Recipe(
     about="English text, character by character.",
     batch_size=16,
     epochs=2,
-    learning_rate=4e-3,
-    window=256,
-    warmup_steps=100,
+    learning_rate=5e-3,
+    window=128,
+    warmup_steps=50,
     average=0.99,
     licence="Apache-2.0 (the King James Bible is in the public domain)",
 )

@@ -29,7 +29,7 @@ class AutoregressiveModel(Configurable, keras.Model):
             but sound. Presets and exports keep it.
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed.
-        EXEMPT: law number → reason, for laws (6 and 10 only) that the family cannot obey.
+        EXEMPT: law number → reason, for laws (6 and 10; 7 of a family that has nothing to train) that it cannot obey.
     """
 
     PRESETS: dict[str, dict] = {}

@@ -67,7 +67,7 @@ class Recurrent(Configurable, keras.layers.Layer):
             raise ValueError(f"`cell` must be one of {', '.join(map(repr, CELLS))}; got {cell!r}.")
         self.units, self.cell = units, cell
         self._states = CELLS[cell][2]
-        # The loop's gradients take twice the time with XLA on a CPU, which lays their lists out anew in every pass.
+        # `fit` leaves XLA out, with which the loop's gradients take twice the time on a CPU.
         self.supports_jit = False
 
     def build(self, input_shape):

@@ -178,7 +178,7 @@ def sampling(cls, draws=20_000, drawer=None):
     for model, every in small_models(cls):
         float32 = type(model).from_config(model.get_config() | {"dtype": "float32"})
         for weight, value in zip(float32.weights, model.weights, strict=True):
-            weight.assign(np.asarray(value) * 0.5)
+            weight.assign(np.asarray(value) * (0.5 if keras.backend.is_float_dtype(weight.dtype) else 1))
         context = contexts(float32, 1)
         one = context and {name: value[0] for name, value in context.items()}
         repeated = context and {name: np.repeat(value, len(every), axis=0) for name, value in context.items()}
@@ -228,6 +228,10 @@ def one_noise_one_sample(cls):
     assert np.array_equal(sites, eager), "eager and compiled samples differ"
 
 
+class NothingToTrain(AssertionError):
+    """What law 7 raises of a model without trainable weights, which may declare that law absent."""
+
+
 def gradients(cls):
     """Law 7: every trainable weight gets a gradient."""
     model = make(cls, dtype="float32")
@@ -237,6 +241,8 @@ def gradients(cls):
         context = {name: np.where(np.arange(8) < 4, value, np.asarray(null[name])) for name, value in context.items()}
     with tf.GradientTape() as tape:
         loss = -tf.reduce_mean(model.log_prob(x, context))
+    if not model.trainable_weights:
+        raise NothingToTrain(f"{cls.__name__} has no trainable weight")
     without = [
         weight.path
         for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True)
