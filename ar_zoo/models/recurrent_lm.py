@@ -1,5 +1,7 @@
-"""RecurrentLM: a recurrent language model (Mikolov et al. 2010, "Recurrent neural network based language model";
-with LSTM cells Graves 2013, arXiv:1308.0850, and with dropout between layers alone Zaremba et al. 2014, arXiv:1409.2329).
+"""RecurrentLM: a recurrent language model (Mikolov et al. 2010, "Recurrent neural network based language model").
+
+With LSTM cells it is that of Graves 2013 (arXiv:1308.0850), with dropout between layers alone that of Zaremba et al. 2014
+(arXiv:1409.2329).
 
     h⁰_t = E x_{t-1},   hˡ_t = cell(hˡ⁻¹_t, hˡ_{t-1}),   params_t = W dropout(h_t) + b,   or E h_t where the table is tied
 
