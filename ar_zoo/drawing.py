@@ -18,7 +18,7 @@ def data_kind(model) -> str:
     """
     from ar_zoo.heads import MuLawCategorical
 
-    if len(model.event_shape) == 3:
+    if len(model.event_shape) > 1:
         return "image"
     if getattr(model.head, "alphabet", None):
         return "text"
@@ -31,7 +31,7 @@ def sample_rate_of(model, given: int | None = None) -> int:
 
 
 def pixels(model, x) -> np.ndarray:
-    """Symbols of images → uint8 [N, H, W, C], with the alphabet spread from black to white.
+    """Symbols of images → uint8 [N, H, W, C], with the alphabet spread from black to white, or in its palette's colours.
 
     Example: `pixels(model, model.sample(16)).dtype` is uint8
     """
@@ -117,7 +117,8 @@ def read_prefix(model, file, sample_rate: int | None = None) -> np.ndarray:
 def _picture_rows(model, file):
     from PIL import Image
 
-    height, width, channels = model.event_shape
+    height, width = model.event_shape[:2]
+    channels = getattr(model.head, "channels", None) or model.event_shape[-1]  # a palette's colour is one symbol
     with Image.open(file) as picture:
         values = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     if values.shape[1] != width:

@@ -42,9 +42,17 @@ class KeyValue:
         return isinstance(value, dict) and "held" in value
 
     def write(self, value, new, index):
-        """Puts `new` (several entries along the axis) at `index …`. The caller has checked that it fits."""
+        """Puts `new` (several entries along the axis) at `index …`. The caller has checked that it fits.
+
+        Where each row has a slot of its own (`index` is [B], for ragged rows), `new` is one entry.
+        """
         if isinstance(value, dict):
             return {"new": new}
+        if not is_scalar(index):
+            here = ops.equal(ops.arange(self.shape[self.axis]), ops.expand_dims(index, 1))
+            after = len(self.shape) - self.axis - 1
+            here = ops.reshape(here, [-1] + [1] * self.axis + [self.shape[self.axis]] + [1] * after)
+            return ops.where(here, ops.cast(new, value.dtype), value)
         start = [0] * len(value.shape)
         start[self.axis + 1] = index
         return ops.slice_update(value, start, ops.cast(new, value.dtype))
@@ -88,6 +96,10 @@ class DelayLine:
             return [ops.squeeze(tap, 1) for tap in taps]
         ring = value["ring"]
         return [_read_at(ring, ops.mod(index - tap + self.depth, self.depth)) for tap in self.taps]
+
+    def read_stacked(self, value, index):
+        """The same in one tensor, [B, taps, …]."""
+        return value["taps"] if "taps" in value else ops.stack(self.read(value, index), axis=1)
 
     def push(self, value, new, index):
         if "taps" in value:
@@ -134,6 +146,11 @@ class Link:
 
     def write(self, block):
         return {"block": ops.cast(block, self.dtype)}
+
+
+def is_scalar(index) -> bool:
+    """Whether an index is one for all rows; else it is [B], a row's own."""
+    return len(getattr(index, "shape", ())) == 0
 
 
 KINDS = (KeyValue, State, DelayLine, Link)

@@ -5,5 +5,6 @@ from ar_zoo.heads.bernoulli import Bernoulli
 from ar_zoo.heads.categorical import Categorical
 from ar_zoo.heads.discretized_logistic_mixture import DiscretizedLogisticMixture
 from ar_zoo.heads.mu_law_categorical import MuLawCategorical
+from ar_zoo.heads.palette_categorical import PaletteCategorical
 
-__all__ = ["Bernoulli", "Categorical", "DiscretizedLogisticMixture", "Head", "MuLawCategorical"]
+__all__ = ["Bernoulli", "Categorical", "DiscretizedLogisticMixture", "Head", "MuLawCategorical", "PaletteCategorical"]

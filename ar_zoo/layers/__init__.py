@@ -9,6 +9,7 @@ from ar_zoo.layers.masked_conv import MaskedConv2D
 from ar_zoo.layers.pixels import PixelFeatures, PixelPositions
 from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
 from ar_zoo.layers.recurrent import Recurrent
+from ar_zoo.layers.transformer import TransformerBlock
 
 __all__ = [
     "CausalSelfAttention",
@@ -26,5 +27,6 @@ __all__ = [
     "RotaryPositions",
     "SinusoidalPositions",
     "SymbolEmbedding",
+    "TransformerBlock",
     "get_positions",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from ar_zoo.core.cache import KeyValue
+from ar_zoo.core.cache import KeyValue, is_scalar
 from ar_zoo.core.config import Configurable
 from ar_zoo.layers.positions import get_positions
 
@@ -21,11 +21,16 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         positions: `"none"`, `"learned"`, `"sinusoidal"`, `"rotary"`, or a layer; applied to queries and keys.
         max_positions: size of the table of learned positions.
         window: how many entries, itself included, an entry sees; `None` for all.
+        key_units, value_units: channels of all heads' queries (and, with as many heads, keys) and values; divisible by
+            `num_heads`. `None` for as many as the input has.
+        mix_heads: whether a last dense map leads from the heads' values back to the input's channels; without it they
+            come out side by side.
         use_bias: whether the four projections have biases.
         dropout: rate on the attention weights.
 
     Shapes:
-        [B, T, units] → [B, T, units].
+        [B, T, units] → [B, T, units], or [B, T, value_units] without `mix_heads`. Keys and values may be made from
+        something else than queries, `source` [B, T, channels]: entry i then sees the sources of the entries up to i.
 
     Example:
         >>> CausalSelfAttention(4, positions="rotary")(np.zeros((1, 16, 32), "float32")).shape
@@ -39,6 +44,9 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         positions="none",
         max_positions=None,
         window=None,
+        key_units=None,
+        value_units=None,
+        mix_heads=True,
         use_bias=True,
         dropout=0.0,
         **kwargs,
@@ -48,37 +56,42 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             raise ValueError(f"`num_kv_heads` must divide `num_heads`; got {num_kv_heads} and {num_heads}.")
         if window is not None and window < 1:
             raise ValueError(f"`window` must be at least 1, or None for all; got {window}.")
+        for name, units in (("key_units", key_units), ("value_units", value_units)):
+            if units is not None and (units < 1 or units % num_heads):
+                raise ValueError(f"`{name}` must be a multiple of `num_heads` ({num_heads}), or None; got {units}.")
         self.num_heads, self.num_kv_heads, self.positions = num_heads, num_kv_heads, positions
+        self.key_units, self.value_units, self.mix_heads = key_units, value_units, mix_heads
         self.max_positions, self.window, self.use_bias, self.dropout = max_positions, window, use_bias, dropout
         self._kv_heads = num_kv_heads or num_heads
         self._scheme = get_positions(positions, max_positions, name="positions", dtype=self.dtype_policy)
         self._dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
-    def build(self, input_shape):
-        units = input_shape[-1]
-        if units % self.num_heads:
+    def build(self, x_shape, source_shape=None):
+        units, source_units = x_shape[-1], (source_shape or x_shape)[-1]
+        if units % self.num_heads and None in (self.key_units, self.value_units):
             raise ValueError(f"`num_heads` = {self.num_heads} must divide the input's {units} channels.")
-        self._size = units // self.num_heads
+        self._size = (self.key_units or units) // self.num_heads
+        self._value_size = (self.value_units or units) // self.num_heads
 
-        def dense(name, size):
+        def dense(name, channels, size):
             layer = keras.layers.Dense(size, use_bias=self.use_bias, name=name, dtype=self.dtype_policy)
-            layer.build((None, None, units))
+            layer.build((None, None, channels))
             return layer
 
-        self._query = dense("query", units)
-        self._key = dense("key", self._kv_heads * self._size)
-        self._value = dense("value", self._kv_heads * self._size)
-        self._out = dense("out", units)
+        self._query = dense("query", units, self.num_heads * self._size)
+        self._key = dense("key", source_units, self._kv_heads * self._size)
+        self._value = dense("value", source_units, self._kv_heads * self._value_size)
+        self._out = dense("out", self.num_heads * self._value_size, units) if self.mix_heads else None
         if not self._scheme.built:
             self._scheme.build((None, None, self._size))
 
-    def _project(self, x, positions):
-        length = ops.shape(x)[1]
-        heads = lambda y, n: ops.reshape(y, (-1, length, n, self._size))  # noqa: E731
+    def _project(self, x, source, positions):
+        length, source = ops.shape(x)[1], x if source is None else source
+        heads = lambda y, n: ops.reshape(y, (-1, length, n, y.shape[-1] // n))  # noqa: E731
         query = self._scheme(heads(self._query(x), self.num_heads), positions)
-        key = self._scheme(heads(self._key(x), self._kv_heads), positions)
+        key = self._scheme(heads(self._key(source), self._kv_heads), positions)
         query, key, value = (
-            ops.transpose(y, (0, 2, 1, 3)) for y in (query, key, heads(self._value(x), self._kv_heads))
+            ops.transpose(y, (0, 2, 1, 3)) for y in (query, key, heads(self._value(source), self._kv_heads))
         )
         # The queries of the heads that share a key stand one below the other, so that each attends in one product.
         return (
@@ -101,8 +114,9 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             mixed = mixed + ops.matmul(weights[..., start:stop], value)
             start = stop
         length = ops.shape(stretches[0][2])[1]
-        mixed = ops.transpose(ops.reshape(mixed, (-1, self.num_heads, length, self._size)), (0, 2, 1, 3))
-        return self._out(ops.reshape(mixed, (-1, length, self.num_heads * self._size)))
+        mixed = ops.transpose(ops.reshape(mixed, (-1, self.num_heads, length, self._value_size)), (0, 2, 1, 3))
+        mixed = ops.reshape(mixed, (-1, length, self.num_heads * self._value_size))
+        return mixed if self._out is None else self._out(mixed)
 
     def _scores(self, query, key, allowed, keys_first):
         if keys_first:
@@ -122,33 +136,38 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         allowed = ops.logical_and(key_at >= 0, key_at <= query_at)
         return allowed if self.window is None else ops.logical_and(allowed, query_at - key_at < self.window)
 
-    def call(self, x, training=False):
+    def call(self, x, source=None, training=False):
         at = ops.arange(ops.shape(x)[1])
-        query, key, value = self._project(x, at)
+        query, key, value = self._project(x, source, at)
         return self._attend(query, [(key, value, self._allowed(at, at)[None])], training=training)
 
     def cache_spec(self, max_entries: int) -> dict:
         """One tensor for the keys and one for the values, [B, heads, entries, size]."""
-        shape = (self._kv_heads, max_entries, self._size)
-        return {name: KeyValue(shape, self.compute_dtype, axis=1) for name in ("key", "value")}
+        sizes = {"key": self._size, "value": self._value_size}
+        return {
+            name: KeyValue((self._kv_heads, max_entries, size), self.compute_dtype, axis=1)
+            for name, size in sizes.items()
+        }
 
-    def step(self, x, cache, index, query_at, key_at):
+    def step(self, x, cache, index, query_at, key_at, source=None):
         """The outputs of the next K entries.
 
         Args:
             x: [B, K, units].
             cache: as `cache_spec` describes it.
-            index: scalar, the slot of the first of them.
+            index: scalar, the slot of the first of them; or [B], a slot for each row (then K = 1).
             query_at: [K] or [B, K], their positions.
             key_at: [entries] or [B, entries], the positions that the slots hold; -1 is empty. Slots from `index` on do
                 not count.
+            source: [B, K, channels], as in `call`.
 
         Returns:
             ([B, K, units], the new cache).
         """
-        query, key, value = self._project(x, ops.maximum(query_at, 0))
+        query, key, value = self._project(x, source, ops.maximum(query_at, 0))
         kinds = self.cache_spec(key_at.shape[-1])
-        held_at = ops.where(ops.arange(key_at.shape[-1]) < index, key_at, -1)
+        first_new = index if is_scalar(index) else ops.expand_dims(index, 1)
+        held_at = ops.where(ops.arange(key_at.shape[-1]) < first_new, key_at, -1)
         held, new = (_batched(self._allowed(query_at, at)) for at in (held_at, query_at))
         # One query is a matrix times a vector: XLA then reads the keys as they lie if they come first, LiteRT if second.
         keys_first = x.shape[1] == 1 and not kinds["key"].exported(cache["key"])

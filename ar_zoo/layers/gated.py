@@ -11,15 +11,20 @@ from ar_zoo.core.config import Configurable
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class GatedActivation(Configurable, keras.layers.Layer):
-    """tanh(a) · σ(b), where a and b are the two halves of the channels (arXiv:1606.05328, equation 2).
+    """f(a) · σ(b), where a and b are the two halves of the channels (arXiv:1606.05328, equation 2).
+
+    Args:
+        activation: f, a Keras name: `"tanh"`; `"linear"` in PixelSNAIL and its kin.
 
     Example:
         >>> GatedActivation()(np.zeros((1, 6), "float32")).shape
         TensorShape([1, 3])
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, activation="tanh", **kwargs):
         super().__init__(**kwargs)
+        self.activation = activation
+        self._activate = keras.activations.get(activation)
 
     def build(self, input_shape):
         if input_shape[-1] % 2:
@@ -27,7 +32,7 @@ class GatedActivation(Configurable, keras.layers.Layer):
 
     def call(self, x):
         a, b = ops.split(x, 2, axis=-1)
-        return ops.tanh(a) * ops.sigmoid(b)
+        return self._activate(a) * ops.sigmoid(b)
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ar_zoo.core.cache import Link, State
+from ar_zoo.core.cache import DelayLine, Link, State
 from ar_zoo.core.config import Configurable
 
 _TYPES = ("A", "B", "above", "above_and_row")
@@ -30,6 +30,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
             pixel itself, type A lets group g see groups before g, type B also g.
         dilation: distance between neighbouring taps.
         use_bias: whether a bias is added.
+        initial_scale: of the outputs at first, against that of the inputs; small where a residual ends.
 
     Shapes:
         [B, H, W, channels] → [B, H, W, filters].
@@ -39,7 +40,17 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         TensorShape([1, 5, 5, 8])
     """
 
-    def __init__(self, filters, kernel_size=3, mask_type="B", groups=1, dilation=1, use_bias=True, **kwargs):
+    def __init__(
+        self,
+        filters,
+        kernel_size=3,
+        mask_type="B",
+        groups=1,
+        dilation=1,
+        use_bias=True,
+        initial_scale=1.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
         if len(size) != 2 or any(s < 1 or s % 2 == 0 for s in size):
@@ -53,7 +64,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         if dilation < 1:
             raise ValueError(f"`dilation` must be at least 1; got {dilation}.")
         self.filters, self.kernel_size, self.mask_type = filters, size, mask_type
-        self.groups, self.dilation, self.use_bias = groups, dilation, use_bias
+        self.groups, self.dilation, self.use_bias, self.initial_scale = groups, dilation, use_bias, initial_scale
         self._above = size[0] // 2
         self._left = size[1] // 2
         self._rows = self._above if mask_type == "above" else self._above + 1
@@ -70,7 +81,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=shape,
-            initializer=keras.initializers.RandomNormal(stddev=float(max(fan_in, 1.0) ** -0.5)),
+            initializer=keras.initializers.RandomNormal(stddev=self.initial_scale * float(max(fan_in, 1.0) ** -0.5)),
         )
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
@@ -188,6 +199,73 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         kernel = ops.reshape(self._masked_kernel()[-1, : self._left + 1], (-1, self.filters))
         # The bias first: XLA fuses it into the product, which else becomes a loop of scalars on a CPU (seven times slower).
         return self._with_bias(ops.matmul(ops.reshape(taps, (-1, kernel.shape[0])), kernel)) + link
+
+    # Cached, without blocks: the pixels in raster order are a sequence, in which the taps lie a fixed number of pixels
+    # back. This serves networks whose features of a whole row cannot be had at once, as with attention among them.
+
+    def taps(self, width: int) -> list[tuple[int, int]]:
+        """(pixels back, columns to the right) of each tap in the kernel's order, for images of this width.
+
+        Of type A the pixels are counted from the one before, the last that is known.
+        """
+        if self.groups > 1 or self.mask_type not in ("A", "B"):
+            raise ValueError(
+                f"Raster steps need `mask_type` 'A' or 'B' and `groups` = 1; got {self.mask_type!r}, {self.groups}."
+            )
+        found = []
+        for row, column in np.ndindex(self._above + 1, self.kernel_size[1]):
+            down, right = (row - self._above) * self.dilation, (column - self._left) * self.dilation
+            if down < 0 or right < 0 or (right == 0 and self.mask_type == "B"):
+                back = -down * width - right - int(self.mask_type == "A")
+                found.append(
+                    (max(back, 0), right)
+                )  # less than none back is in no image: the tap is outside of each row
+        return found
+
+    def inside(self, column, width: int):
+        """Which taps lie in the image's columns: 0 or 1, [..., taps, 1], for pixels in these columns [...]."""
+        columns = np.arange(width)[:, None] + np.array([right for _, right in self.taps(width)])
+        table = ((columns >= 0) & (columns < width)).astype("float32")[..., None]
+        return ops.take(ops.cast(table, self.compute_dtype), column, axis=0)
+
+    def line_spec(self, width: int) -> DelayLine | None:
+        """The queue of the pixels that the taps reach; a kernel of one pixel needs none."""
+        back = tuple(sorted({back for back, _ in self.taps(width) if back}, reverse=True))
+        return DelayLine((self._channels,), back, self.compute_dtype) if back else None
+
+    def step_raster(self, x, line, index, inside, width: int):
+        """The next K pixels in raster order.
+
+        Args:
+            x: [B, K, channels], the pixels; of type A those before each.
+            line: state of `line_spec(width)`.
+            index: number of the first pixel; a scalar, or [B] (then K = 1).
+            inside: what `inside` gives for the pixels' columns, [K, taps, 1] or [B, K, taps, 1].
+            width: pixels in a row.
+
+        Returns:
+            (output [B, K, filters], the new state).
+        """
+        spec, taps = self.line_spec(width), self.taps(width)
+        length = x.shape[1]
+        if spec is None:
+            windows = ops.expand_dims(x, 2)
+        elif length > 1:
+            seen = ops.concatenate([spec.history(line, index), x], axis=1)
+            windows = ops.stack([seen[:, spec.depth - back :][:, :length] for back, _ in taps], axis=2)
+            line = spec.extend(line, x, index)
+        else:
+            windows = ops.concatenate([spec.read_stacked(line, index), x], axis=1)
+            entries = [*spec.taps, 0]
+            chosen = [entries.index(back) for back, _ in taps]
+            if chosen != list(range(len(entries))):  # in narrow images one pixel is met by several taps
+                windows = ops.take(windows, chosen, axis=1)
+            line = spec.push(line, ops.squeeze(x, 1), index)
+            inside = ops.reshape(inside, (-1, len(taps), 1))
+        kernel = ops.reshape(self._masked_kernel(), (-1, self._channels, self.filters))
+        kernel = ops.reshape(kernel[: len(taps)], (-1, self.filters))
+        windows = ops.reshape(windows * inside, (-1, length, kernel.shape[0]))
+        return self._with_bias(ops.matmul(windows, kernel)), line
 
     def reach(self, height: int, width: int) -> np.ndarray:
         """Boolean [H·W·groups, H·W·groups]: entry [i, j] says that input group-pixel j reaches output group-pixel i."""

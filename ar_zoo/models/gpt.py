@@ -17,7 +17,7 @@ from ar_zoo.core.likelihood import BitsPerDimension, Perplexity
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Categorical
-from ar_zoo.layers import CausalSelfAttention, SymbolEmbedding, get_positions
+from ar_zoo.layers import SymbolEmbedding, TransformerBlock, get_positions
 
 
 @register("gpt")
@@ -65,7 +65,7 @@ class GPT(AutoregressiveModel):
         self._positions = get_positions("none" if rotary else positions, max_sites, name="positions", **policy)
         self._drop = keras.layers.Dropout(dropout, name="dropout", **policy)
         self._blocks = [
-            _Block(
+            TransformerBlock(
                 num_heads, num_kv_heads, "rotary" if rotary else "none", window, dropout, name=f"block_{i}", **policy
             )
             for i in range(num_layers)
@@ -96,7 +96,7 @@ class GPT(AutoregressiveModel):
         return field & (distance <= 1 + self.num_layers * (self.window - 1))
 
     def cache_spec(self, max_sites):
-        spec = {block.name: block.attention.cache_spec(max_sites) for block in self._blocks}
+        spec = {block.name: block.cache_spec(max_sites) for block in self._blocks}
         return spec | {"positions": KeyValue((max_sites,), "int32", fill=-1)}
 
     def step(self, prev, cache, index, context=None, positions=None):
@@ -136,36 +136,3 @@ def _check(head, num_heads, num_kv_heads, positions, units):
         )
     pairs = {"rotary": 2 * num_heads, "sinusoidal": 2}.get(positions, 1)
     arguments.multiples(pairs, f"since {positions} positions turn pairs of channels", units=units)
-
-
-class _Block(keras.layers.Layer):
-    def __init__(self, num_heads, num_kv_heads, positions, window, dropout, **kwargs):
-        super().__init__(**kwargs)
-        policy = {"dtype": self.dtype_policy}
-        self._norm_1 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm_1", **policy)
-        self.attention = CausalSelfAttention(
-            num_heads, num_kv_heads, positions, window=window, dropout=dropout, name="attention", **policy
-        )
-        self._norm_2 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm_2", **policy)
-        self._drop = keras.layers.Dropout(dropout, name="dropout", **policy)
-
-    def build(self, input_shape):
-        units = input_shape[-1]
-        policy = {"dtype": self.dtype_policy}
-        self._expand = keras.layers.Dense(4 * units, name="expand", **policy)
-        self._reduce = keras.layers.Dense(units, name="reduce", **policy)
-        for layer in (self._norm_1, self.attention, self._norm_2, self._expand):
-            layer.build((None, None, units))
-        self._reduce.build((None, None, 4 * units))
-
-    def _feed_forward(self, x):
-        return self._reduce(ops.gelu(self._expand(self._norm_2(x)), approximate=True))
-
-    def call(self, x, training=False):
-        x = x + self._drop(self.attention(self._norm_1(x), training=training), training=training)
-        return x + self._drop(self._feed_forward(x), training=training)
-
-    def step(self, x, cache, index, query_at, key_at):
-        mixed, cache = self.attention.step(self._norm_1(x), cache, index, query_at, key_at)
-        x = x + mixed
-        return x + self._feed_forward(x), cache

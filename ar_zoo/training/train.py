@@ -118,11 +118,13 @@ def train(
 
 
 def _create(recipe, overrides, part):
-    """The model; one for text takes its alphabet from the training part."""
+    """The model; one for text takes its alphabet from the training part, one with a palette as many colours."""
     arguments = find(recipe.model)[1]
     head = (arguments | overrides)["head"]
     if part.kind == "text":
         overrides["head"] = type(head).from_text(part.values)
+    elif hasattr(head, "from_images"):
+        overrides["head"] = type(head).from_images(part.values, head.num_symbols)
     return create(recipe.model, **overrides)
 
 

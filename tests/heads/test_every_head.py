@@ -13,12 +13,13 @@ from scipy.stats import chi2
 
 from ar_zoo import heads
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, MuLawCategorical
+from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, MuLawCategorical, PaletteCategorical
 
 HEADS = [
     Bernoulli(),
     Categorical(7),
     MuLawCategorical(6),
+    PaletteCategorical.even(2, 2),
     DiscretizedLogisticMixture(3, 9, channels=1),
     DiscretizedLogisticMixture(2, 4, channels=3),
 ]

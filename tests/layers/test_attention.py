@@ -21,38 +21,43 @@ CASES = [
     dict(num_heads=2, window=5, positions="learned", max_positions=_LENGTH + 4),
     dict(num_heads=4, num_kv_heads=2, positions="sinusoidal"),
     dict(num_heads=4, num_kv_heads=2, positions="rotary", window=4),
+    dict(num_heads=2, key_units=6, value_units=10, mix_heads=False),
+    dict(num_heads=4, num_kv_heads=2, key_units=8, value_units=4),
 ]
 
 
-def make(arguments):
+def make(arguments, source=None):
     layer = CausalSelfAttention(**arguments, dtype="float64")
     x = np.random.default_rng(3).normal(size=(3, _LENGTH, _UNITS))
-    layer(x)
+    layer(x, source)
     return randomised(layer), x
 
 
-def naive(layer, x):
+def naive(layer, x, source=None):
     """One row, one query, one head at a time."""
+    source = x if source is None else source
 
-    def project(dense, heads):
+    def project(dense, heads, x):
         y = x @ np.asarray(dense.kernel.value)
         y = y + np.asarray(dense.bias.value) if layer.use_bias else y
         return y.reshape(*x.shape[:2], heads, -1)
 
     heads, kv_heads = layer.num_heads, layer.num_kv_heads or layer.num_heads
-    query, key = project(layer._query, heads), project(layer._key, kv_heads)
-    value = project(layer._value, kv_heads)
+    query, key = project(layer._query, heads, x), project(layer._key, kv_heads, source)
+    value = project(layer._value, kv_heads, source)
     at = np.arange(x.shape[1])
     table = np.asarray(layer._scheme.table.value) if layer.positions == "learned" else None
     query, key = (reference(layer.positions, y, at[:, None], table, 10_000) for y in (query, key))
-    mixed = np.zeros((*x.shape[:2], heads, query.shape[-1]))
+    mixed = np.zeros((*x.shape[:2], heads, value.shape[-1]))
     for b, t, h in np.ndindex(*mixed.shape[:3]):
         shared = h // (heads // kv_heads)
         seen = np.arange(0 if layer.window is None else max(0, t - layer.window + 1), t + 1)
         scores = key[b, seen, shared] @ query[b, t, h] / np.sqrt(query.shape[-1])
         weights = np.exp(scores - scores.max())
         mixed[b, t, h] = weights @ value[b, seen, shared] / weights.sum()
-    out = mixed.reshape(x.shape) @ np.asarray(layer._out.kernel.value)
+    if not layer.mix_heads:
+        return mixed.reshape(*x.shape[:2], -1)
+    out = mixed.reshape(*x.shape[:2], -1) @ np.asarray(layer._out.kernel.value)
     return out + np.asarray(layer._out.bias.value) if layer.use_bias else out
 
 
@@ -95,6 +100,26 @@ def test_ragged_rows(arguments):
             np.testing.assert_allclose(np.asarray(y)[row, k], expected[row, at[row, k]], atol=1e-11)
 
 
+@pytest.mark.parametrize("arguments", [CASES[2], CASES[-1], CASES[-2]], ids=str)
+def test_keys_and_values_of_another_source(arguments):
+    """At once, one by one, and in rows whose slots are their own."""
+    source = np.random.default_rng(4).normal(size=(3, _LENGTH, 5))
+    layer, x = make(arguments, source)
+    expected = naive(layer, x, source)
+    np.testing.assert_allclose(np.asarray(layer(x, source)), expected, atol=1e-11)
+    for starts in ([0, 0, 0], [0, -2, -1]):
+        cache, places = init_cache(layer.cache_spec(_LENGTH), 3), np.array(starts, "int32")
+        while places.min() < _LENGTH:
+            rows = np.flatnonzero((places >= 0) & (places < _LENGTH))
+            index = int(places[0]) if len(set(starts)) == 1 else ops.convert_to_tensor(places)
+            here = np.clip(places, 0, _LENGTH - 1)
+            given = (y[np.arange(3), here][:, None] for y in (x, source))
+            query, key = (ops.convert_to_tensor(y) for y in given)
+            y, cache = layer.step(query, cache, index, places[:, None], np.arange(_LENGTH, dtype="int32"), key)
+            np.testing.assert_allclose(np.asarray(y)[rows, 0], expected[rows, places[rows]], atol=1e-11)
+            places = places + 1
+
+
 def test_dropout_acts_in_training_only():
     layer, x = make(dict(num_heads=4, dropout=0.5))
     np.testing.assert_allclose(np.asarray(layer(x, training=False)), naive(layer, x), atol=1e-11)
@@ -108,6 +133,8 @@ def test_dropout_acts_in_training_only():
         (dict(num_heads=4, num_kv_heads=3), "num_kv_heads"),
         (dict(num_heads=4, num_kv_heads=0), "num_kv_heads"),
         (dict(num_heads=4, window=0), "window"),
+        (dict(num_heads=4, key_units=6), "key_units"),
+        (dict(num_heads=4, value_units=0), "value_units"),
         (dict(num_heads=4, positions="relative"), "positions"),
         (dict(num_heads=4, positions="learned"), "max_positions"),
     ],

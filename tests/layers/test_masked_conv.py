@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from ar_zoo.core.cache import hold
 from ar_zoo.layers import MaskedConv2D
 from ar_zoo.layers.masked_conv import compose_reach
 from tests.layers.cases import randomised
@@ -141,6 +142,43 @@ def test_row_by_row(mask_type, size, groups, dilation):
         np.testing.assert_allclose(np.asarray(y), expected[:, r], atol=1e-12)
 
 
+RASTER = [case for case in CASES if case[0] in ("A", "B") and case[2] == 1 and case[:2] != ("A", 1)]
+
+
+def in_raster_order(mask_type, size, dilation, width):
+    """(layer, the pixels that go in, what has to come out), both as sequences. Of type A the pixel before goes in."""
+    layer, x = make(mask_type, size, 1, dilation, height=24 // width, width=width)
+    stream, expected = (np.asarray(y).reshape(2, 24, -1) for y in (x, layer(x)))
+    return layer, np.pad(stream, ((0, 0), (1, 0), (0, 0)))[:, :-1] if mask_type == "A" else stream, expected
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 6])
+@pytest.mark.parametrize(("mask_type", "size", "groups", "dilation"), RASTER)
+def test_pixels_as_a_sequence(mask_type, size, groups, dilation, width):
+    layer, stream, expected = in_raster_order(mask_type, size, dilation, width)
+    spec, index = layer.line_spec(width), 0
+    line = None if spec is None else spec.init(2)
+    for length in (1, 1, 7, 1, 13, 1):
+        inside = layer.inside((index + np.arange(length)) % width, width)
+        y, line = layer.step_raster(stream[:, index : index + length], line, index, inside, width)
+        np.testing.assert_allclose(np.asarray(y), expected[:, index : index + length], atol=1e-12)
+        index += length
+
+
+@pytest.mark.parametrize(("mask_type", "size", "groups", "dilation"), [case for case in RASTER if case[1] == 3])
+def test_pixels_as_a_sequence_in_ragged_rows(mask_type, size, groups, dilation):
+    """The second row is one pixel ahead of the first."""
+    layer, stream, expected = in_raster_order(mask_type, size, dilation, 6)
+    line, rows = layer.line_spec(6).init(2), np.arange(2)
+    for first in range(-1, 23):
+        at = np.array([first, first + 1])
+        x, inside = stream[rows, np.maximum(at, 0)][:, None], layer.inside(at[:, None] % 6, 6)
+        y, new = layer.step_raster(x, line, ops.convert_to_tensor(at), inside, 6)
+        line = hold(at >= 0, new, line)
+        here = rows[at >= 0]
+        np.testing.assert_allclose(np.asarray(y)[here, 0], expected[here, at[here]], atol=1e-12)
+
+
 def test_masked_before_any_training():
     """The mask is where the kernel is used: the first call is causal, whatever the weights hold."""
     layer, x = make("A", 5, 2, 1)
@@ -182,3 +220,6 @@ def test_refused_inputs():
     layer, x = make("B", (1, 5), 1, 1)
     with pytest.raises(ValueError, match="no rows above"):
         layer.step_row(x[:, 0], zeros(layer.rows_spec(_WIDTH)))
+    for mask_type, groups in (("above", 1), ("B", 2)):
+        with pytest.raises(ValueError, match="`mask_type` 'A' or 'B' and `groups` = 1"):
+            MaskedConv2D(4, 3, mask_type, groups).line_spec(_WIDTH)

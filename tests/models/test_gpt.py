@@ -133,3 +133,9 @@ def test_dropout_is_in_training_alone():
 def test_bad_arguments(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         GPT(**(dict(head=Categorical(5), max_sites=8, num_layers=1, units=8, num_heads=4) | arguments))
+
+
+def test_the_shipped_preset_still_means_the_same():
+    """Recorded before the block became a layer of its own: names of weights, and what is computed with them."""
+    x = np.random.default_rng(0).integers(0, 62, (2, 100)).astype("int32")
+    np.testing.assert_allclose(np.asarray(ar_zoo.load("gpt.kjv").log_prob(x)), [-759.6659, -779.37616], atol=2e-3)
