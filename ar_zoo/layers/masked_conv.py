@@ -15,7 +15,7 @@ _TYPES = ("A", "B", "above", "above_and_row")
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class MaskedConv2D(Configurable, keras.layers.Layer):
-    """Convolution that sees only pixels drawn before, in raster order; stride 1, zero padding, same size out.
+    """Convolution that sees only pixels drawn before, in raster order; zero padding, same size out but for the stride.
 
     The kernel is masked where it is used, so the layer is causal from its first call on. Taps that no mask type could
     use (the rows below, and of a one-row kernel the columns to the right) are not stored at all.
@@ -30,16 +30,20 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
             pixel itself, type A lets group g see groups before g, type B also g.
         dilation: distance between neighbouring taps.
         use_bias: whether a bias is added.
+        stride: 1, or how many rows and columns lie between outputs; output (i, j) stands at pixel (stride·i, stride·j).
+        gain: factor of the initial weights; 1 keeps the variance of what comes in.
 
     Shapes:
-        [B, H, W, channels] → [B, H, W, filters].
+        [B, H, W, channels] → [B, H / stride, W / stride, filters].
 
     Example:
         >>> MaskedConv2D(8, 3, "A")(np.zeros((1, 5, 5, 1), "float32")).shape
         TensorShape([1, 5, 5, 8])
     """
 
-    def __init__(self, filters, kernel_size=3, mask_type="B", groups=1, dilation=1, use_bias=True, **kwargs):
+    def __init__(
+        self, filters, kernel_size=3, mask_type="B", groups=1, dilation=1, use_bias=True, stride=1, gain=1.0, **kwargs
+    ):
         super().__init__(**kwargs)
         size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
         if len(size) != 2 or any(s < 1 or s % 2 == 0 for s in size):
@@ -52,8 +56,11 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
             raise ValueError(f"`filters` must be a multiple of `groups`; got {filters} and {groups}.")
         if dilation < 1:
             raise ValueError(f"`dilation` must be at least 1; got {dilation}.")
+        if stride < 1 or (stride > 1 and dilation > 1):
+            raise ValueError(f"`stride` must be at least 1, and 1 with a dilation; got {stride} and {dilation}.")
         self.filters, self.kernel_size, self.mask_type = filters, size, mask_type
         self.groups, self.dilation, self.use_bias = groups, dilation, use_bias
+        self.stride, self.gain = stride, gain
         self._above = size[0] // 2
         self._left = size[1] // 2
         self._rows = self._above if mask_type == "above" else self._above + 1
@@ -70,7 +77,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=shape,
-            initializer=keras.initializers.RandomNormal(stddev=float(max(fan_in, 1.0) ** -0.5)),
+            initializer=keras.initializers.RandomNormal(stddev=self.gain * float(max(fan_in, 1.0) ** -0.5)),
         )
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
@@ -96,7 +103,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         left = self._left * self.dilation
         right = (kernel.shape[1] - 1) * self.dilation - left
         x = ops.pad(x, ((0, 0), (0, 0), (left, right), (0, 0)))
-        return ops.conv(x, kernel, padding="valid", dilation_rate=self.dilation)
+        return ops.conv(x, kernel, self.stride, padding="valid", dilation_rate=self.dilation)
 
     def call(self, x):
         above = self._above * self.dilation
@@ -113,8 +120,8 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         return State((self._above * self.dilation, width, self._channels), self.compute_dtype)
 
     def link_spec(self, width: int) -> Link:
-        """What the rows above contribute to each pixel of the current row."""
-        return Link(width, (self.filters,), self.compute_dtype)
+        """What the rows above contribute to each output of the current row, whose input has `width` pixels."""
+        return Link(-(-width // self.stride), (self.filters,), self.compute_dtype)
 
     def left_spec(self) -> State:
         """The pixels to the left; with groups also the pixel itself, whose channels are still being drawn."""
@@ -150,7 +157,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         last = (kernel.shape[1] - 1) * self.dilation
         above = ops.squeeze(ops.concatenate(rows[:: self.dilation], axis=-1), 1)
         padded = ops.pad(above, ((0, 0), (left, last - left), (0, 0)))
-        windows = [padded[:, at : at + width] for at in range(0, last + 1, self.dilation)]
+        windows = [padded[:, at : at + width : self.stride] for at in range(0, last + 1, self.dilation)]
         kernel = ops.reshape(ops.transpose(kernel, (1, 0, 2, 3)), (-1, self.filters))
         return ops.matmul(ops.concatenate(windows, axis=-1), kernel)
 
@@ -190,7 +197,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         return self._with_bias(ops.matmul(ops.reshape(taps, (-1, kernel.shape[0])), kernel)) + link
 
     def reach(self, height: int, width: int) -> np.ndarray:
-        """Boolean [H·W·groups, H·W·groups]: entry [i, j] says that input group-pixel j reaches output group-pixel i."""
+        """Boolean [outputs, H·W·groups]: entry [i, j] says that input group-pixel j reaches output group-pixel i."""
         g = self.groups
         result = np.zeros((height, width, g, height, width, g), bool)
         bottom = self._above - 1 if self.mask_type == "above" else self._above
@@ -207,8 +214,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
                 for r in range(max(0, -dr), min(height, height - dr)):
                     for c in range(max(0, -dc), min(width, width - dc)):
                         result[r, c, :, r + dr, c + dc, :] |= group_sees
-        size = height * width * g
-        return result.reshape(size, size)
+        return result[:: self.stride, :: self.stride].reshape(-1, height * width * g)
 
 
 def compose_reach(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
