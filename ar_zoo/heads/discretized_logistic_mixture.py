@@ -21,7 +21,8 @@ from keras import ops
 
 from ar_zoo.heads.base import Head, draw_index, greedy_or, most_likely, positive, softplus
 
-_MIN_LOG_SCALE = -7.0
+# Below, a level's neighbours are out of reach; above, all levels are alike, and the width of one is lost in float32.
+_LOG_SCALES = (-7.0, 30.0)
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -57,7 +58,7 @@ class DiscretizedLogisticMixture(Head):
         k, c = self.num_components, self.channels
         logits, rest = params[..., :k], params[..., k:]
         rest = ops.reshape(rest, (*ops.shape(params)[:-1], k, 2 * c + self.num_couplings))
-        log_scales = ops.maximum(rest[..., c : 2 * c], _MIN_LOG_SCALE)
+        log_scales = ops.clip(rest[..., c : 2 * c], *_LOG_SCALES)
         return logits, rest[..., :c], log_scales, ops.tanh(rest[..., 2 * c :])
 
     def distribution(self, params, temperature=1.0):

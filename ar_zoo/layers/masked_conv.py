@@ -15,7 +15,7 @@ _TYPES = ("A", "B", "above", "above_and_row")
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class MaskedConv2D(Configurable, keras.layers.Layer):
-    """Convolution that sees only pixels drawn before, in raster order; stride 1, zero padding, same size out.
+    """Convolution that sees only pixels drawn before, in raster order; zero padding, same size out but for the stride.
 
     The kernel is masked where it is used, so the layer is causal from its first call on. Taps that no mask type could
     use (the rows below, and of a one-row kernel the columns to the right) are not stored at all.
@@ -31,9 +31,10 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         dilation: distance between neighbouring taps.
         use_bias: whether a bias is added.
         initial_scale: of the outputs at first, against that of the inputs; small where a residual ends.
+        stride: 1, or how many rows and columns lie between outputs; output (i, j) stands at pixel (stride·i, stride·j).
 
     Shapes:
-        [B, H, W, channels] → [B, H, W, filters].
+        [B, H, W, channels] → [B, H / stride, W / stride, filters].
 
     Example:
         >>> MaskedConv2D(8, 3, "A")(np.zeros((1, 5, 5, 1), "float32")).shape
@@ -49,6 +50,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         dilation=1,
         use_bias=True,
         initial_scale=1.0,
+        stride=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -63,8 +65,11 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
             raise ValueError(f"`filters` must be a multiple of `groups`; got {filters} and {groups}.")
         if dilation < 1:
             raise ValueError(f"`dilation` must be at least 1; got {dilation}.")
+        if stride < 1 or (stride > 1 and dilation > 1):
+            raise ValueError(f"`stride` must be at least 1, and 1 with a dilation; got {stride} and {dilation}.")
         self.filters, self.kernel_size, self.mask_type = filters, size, mask_type
         self.groups, self.dilation, self.use_bias, self.initial_scale = groups, dilation, use_bias, initial_scale
+        self.stride = stride
         self._above = size[0] // 2
         self._left = size[1] // 2
         self._rows = self._above if mask_type == "above" else self._above + 1
@@ -107,7 +112,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         left = self._left * self.dilation
         right = (kernel.shape[1] - 1) * self.dilation - left
         x = ops.pad(x, ((0, 0), (0, 0), (left, right), (0, 0)))
-        return ops.conv(x, kernel, padding="valid", dilation_rate=self.dilation)
+        return ops.conv(x, kernel, self.stride, padding="valid", dilation_rate=self.dilation)
 
     def call(self, x):
         above = self._above * self.dilation
@@ -124,8 +129,8 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         return State((self._above * self.dilation, width, self._channels), self.compute_dtype)
 
     def link_spec(self, width: int) -> Link:
-        """What the rows above contribute to each pixel of the current row."""
-        return Link(width, (self.filters,), self.compute_dtype)
+        """What the rows above contribute to each output of the current row, whose input has `width` pixels."""
+        return Link(-(-width // self.stride), (self.filters,), self.compute_dtype)
 
     def left_spec(self) -> State:
         """The pixels to the left; with groups also the pixel itself, whose channels are still being drawn."""
@@ -161,7 +166,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         last = (kernel.shape[1] - 1) * self.dilation
         above = ops.squeeze(ops.concatenate(rows[:: self.dilation], axis=-1), 1)
         padded = ops.pad(above, ((0, 0), (left, last - left), (0, 0)))
-        windows = [padded[:, at : at + width] for at in range(0, last + 1, self.dilation)]
+        windows = [padded[:, at : at + width : self.stride] for at in range(0, last + 1, self.dilation)]
         kernel = ops.reshape(ops.transpose(kernel, (1, 0, 2, 3)), (-1, self.filters))
         return ops.matmul(ops.concatenate(windows, axis=-1), kernel)
 
@@ -268,7 +273,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         return self._with_bias(ops.matmul(windows, kernel)), line
 
     def reach(self, height: int, width: int) -> np.ndarray:
-        """Boolean [H·W·groups, H·W·groups]: entry [i, j] says that input group-pixel j reaches output group-pixel i."""
+        """Boolean [outputs, H·W·groups]: entry [i, j] says that input group-pixel j reaches output group-pixel i."""
         g = self.groups
         result = np.zeros((height, width, g, height, width, g), bool)
         bottom = self._above - 1 if self.mask_type == "above" else self._above
@@ -285,8 +290,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
                 for r in range(max(0, -dr), min(height, height - dr)):
                     for c in range(max(0, -dc), min(width, width - dc)):
                         result[r, c, :, r + dr, c + dc, :] |= group_sees
-        size = height * width * g
-        return result.reshape(size, size)
+        return result[:: self.stride, :: self.stride].reshape(-1, height * width * g)
 
 
 def compose_reach(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:

@@ -179,6 +179,59 @@ def test_pixels_as_a_sequence_in_ragged_rows(mask_type, size, groups, dilation):
         np.testing.assert_allclose(np.asarray(y)[here, 0], expected[here, at[here]], atol=1e-12)
 
 
+def strided(mask_type, stride):
+    """A layer with a stride, and the image that one without would give at its outputs' pixels."""
+    dense, x = make(mask_type, 3, 1, 1)
+    layer = MaskedConv2D(dense.filters, 3, mask_type, stride=stride, dtype="float64")
+    layer(x)
+    layer.set_weights(dense.get_weights())
+    return layer, x, naive(dense, x)[:, ::stride, ::stride]
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("mask_type", TYPES)
+def test_stride(mask_type, stride):
+    layer, x, expected = strided(mask_type, stride)
+    np.testing.assert_allclose(np.asarray(layer(x)), expected, atol=1e-12)
+    whole = MaskedConv2D(2, 3, mask_type)
+    whole.build(x.shape)
+    places = np.arange(_HEIGHT * _WIDTH).reshape(_HEIGHT, _WIDTH)[::stride, ::stride].ravel()
+    np.testing.assert_array_equal(layer.reach(_HEIGHT, _WIDTH), whole.reach(_HEIGHT, _WIDTH)[places])
+
+
+@pytest.mark.parametrize("mask_type", ["B", "above_and_row"])
+def test_stride_row_by_row(mask_type):
+    """Rows of outputs at every second row, places at every second column, of what `call` gives."""
+    layer, x, expected = strided(mask_type, 2)
+    rows, above = zeros(layer.rows_spec(_WIDTH)), np.zeros((2, _WIDTH // 2, 2))
+    assert layer.link_spec(_WIDTH).size == _WIDTH // 2
+    for r in range(_HEIGHT):
+        if mask_type == "B" and r % 2 == 0:
+            np.testing.assert_allclose(np.asarray(layer.along_row(x[:, r], above)), expected[:, r // 2], atol=1e-12)
+            left = zeros(layer.left_spec())
+            for c in range(_WIDTH):
+                y, left = layer.step(x[:, r, c], left, above[:, c // 2])
+                if c % 2 == 0:
+                    np.testing.assert_allclose(np.asarray(y), expected[:, r // 2, c // 2], atol=1e-12)
+        y, rows = layer.step_row(x[:, r], rows)
+        if mask_type == "B":
+            above = np.asarray(y)
+        elif r % 2 == 0:
+            np.testing.assert_allclose(np.asarray(y), expected[:, r // 2], atol=1e-12)
+
+
+def test_initial_scale():
+    """Of the initial weights alone."""
+    spread = [np.std(np.asarray(built.kernel)) for built in (_built(initial_scale=1.0), _built(initial_scale=0.1))]
+    assert 0.08 < spread[1] / spread[0] < 0.12
+
+
+def _built(**arguments):
+    layer = MaskedConv2D(32, 3, **arguments)
+    layer.build((None, 8, 8, 16))
+    return layer
+
+
 def test_masked_before_any_training():
     """The mask is where the kernel is used: the first call is causal, whatever the weights hold."""
     layer, x = make("A", 5, 2, 1)
@@ -207,6 +260,8 @@ def test_compose_reach():
         (dict(filters=4, groups=3), "groups"),
         (dict(filters=0), "filters"),
         (dict(filters=4, dilation=0), "dilation"),
+        (dict(filters=4, stride=0), "stride"),
+        (dict(filters=4, stride=2, dilation=2), "stride"),
     ],
 )
 def test_refused(arguments, name):
