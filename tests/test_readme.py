@@ -16,7 +16,7 @@ from tools import report_presets
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-LARGE = re.compile(r"gpt\.gpt2_")  # counting the weights of these takes seconds
+LARGE = re.compile(r"gpt\.gpt2_|image_gpt\.(small|medium|large)")  # counting the weights of these takes seconds
 
 
 def table(name):

@@ -26,7 +26,7 @@ from ar_zoo.core import arguments
 from ar_zoo.core.cache import KeyValue, State, is_scalar, site_by_site
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
+from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
 from ar_zoo.layers import CausalSelfAttention, GatedActivation, MaskedConv2D, PixelFeatures
 
 _LAST_SCALE = 0.1  # of what a residual adds at first, so that dozens of them do not blow up
@@ -165,7 +165,7 @@ class PixelSNAIL(AutoregressiveModel):
         return self._network(convolve(self._input, features), attend, convolve), new
 
     SMALL = (
-        dict(image_shape=(2, 3, 1), head=Bernoulli()),
+        dict(image_shape=(2, 2, 1), head=Categorical(3)),
         dict(image_shape=(1, 2, 3), head=DiscretizedLogisticMixture(2, 3, 3)),
     )
 
