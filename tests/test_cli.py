@@ -68,7 +68,20 @@ def run(presets, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["list"], ["train"], ["sample"], ["score"], ["export"], ["bench"], ["web"], ["demo"]]
+    "command",
+    [
+        [],
+        ["list"],
+        ["train"],
+        ["sample"],
+        ["score"],
+        ["export"],
+        ["compress"],
+        ["decompress"],
+        ["bench"],
+        ["web"],
+        ["demo"],
+    ],
 )
 def test_help_teaches_by_example_without_tensorflow(command):
     program = (
