@@ -69,7 +69,7 @@ def encode(model, x, facts, context=None, window=None, batch_size=BATCH_SIZE, pr
     """As `compress`, with the model's own code length beside the bytes; `facts` go into the header."""
     x, window = checked(model, x, window)
     rows = rows_of(model, x.shape, window, batch_size)
-    header = {"head": repr(model.head)[:80], "runtime": identity.runtime(), **facts}
+    header = {"head": f"{type(model.head).__name__}({model.head.num_symbols})", "runtime": identity.runtime(), **facts}
     header |= {"shape": list(x.shape), "batch_size": rows.batch_size} | ({"window": window} if window else {})
     if context is not None and window:
         raise ValueError("`context` has a row for each event, and a stream has none. Cut the stream into rows first.")

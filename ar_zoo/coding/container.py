@@ -23,7 +23,7 @@ MAX_BATCHES = (1 << 16) - 1  # of a chunk
 # What headers look like. A part of the format: changing it takes another version.
 _USUAL = (
     b'"context": {"label": "uint8"}, "kind": "symbols", "kind": "sound", "sample_rate": 8000, "kind": "text", '
-    b'"kind": "image", "head": "Bernoulli()", "head": "MuLawCategorical(levels=256)", "head": "Categorical(256)", '
+    b'"kind": "image", "head": "Bernoulli(2)", "head": "MuLawCategorical(256)", "head": "Categorical(256)", '
     b'"model": "gated_pixel_cnn.mnist", "wavenet.speech8k", "gpt.kjv", "ar_zoo": "0.1.0", "shape": [1000, 28, 28, 1], '
     b'"window": 4000, "window": 256, "batch_size": 64, "runtime": {"constriction": "0.5.0", "cpu": "Intel(R) Xeon(R) '
     b'Processor AMD EPYC", "engine": "tensorflow", "keras": "3.15.1", "machine": "Linux x86_64", "tensorflow": "2.21.0"}}'
