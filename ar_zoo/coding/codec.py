@@ -110,12 +110,7 @@ def decompress(model, data: bytes, progress: bool = False, source: str = "`data`
     Example: `decompress(None, compress("gpt.kjv", symbols))`
     """
     file = container.parse(bytes(data), source)
-    model = model_of(model, file.header, source)
-    if identity.digest_of(model) != file.digest:
-        raise ValueError(
-            f"{source} was coded by {_name_in(file.header)} with other weights or another configuration than this model's. "
-            "Pass the one that coded it."
-        )
+    model = model_of(model, file, source)
     shape, rows, context, coded = _layout(model, file, source)
     steps = steps_of(model, rows.batch_size, rows.sites)
     try:
@@ -170,13 +165,20 @@ def opened(model) -> tuple:
     return model, facts
 
 
-def model_of(model, header: dict, source: str):
-    """The model that is given, or the shipped one that a header names."""
+def model_of(model, file: Container, source: str):
+    """The model that is given, or the shipped one that a header names, if it has the weights that coded the file."""
+    name = _name_in(file.header)
     if model is None:
-        model = header.get("model")
+        model = file.header.get("model")
         if model not in list_pretrained():
-            raise ValueError(f"{source} was coded by {_name_in(header)}, which does not ship here. Pass it as `model`.")
-    return opened(model)[0]
+            raise ValueError(f"{source} was coded by {name}, which does not ship here. Pass it as `model`.")
+    model, _ = opened(model)
+    if identity.digest_of(model) != file.digest:
+        raise ValueError(
+            f"{source} was coded by {name} with other weights or another configuration than this model's. Pass the one that "
+            "coded it."
+        )
+    return model
 
 
 def _name_in(header) -> str:

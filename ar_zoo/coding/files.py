@@ -93,11 +93,11 @@ def decompress_file(
     """
     source, path = Path(source), Path(path)
     data = source.read_bytes()
-    header = parse(data, str(source)).header
-    model = model_of(model, header, str(source))
-    _check_name(drawing.data_kind(model), header.get("shape"), path)
+    file = parse(data, str(source))
+    model = model_of(model, file, str(source))
+    _check_name(drawing.data_kind(model), file.header.get("shape"), path)
     x = decompress(model, data, progress, str(source))
-    _write(model, x, path, header.get("sample_rate"))
+    _write(model, x, path, file.header.get("sample_rate"))
     return x
 
 
@@ -137,15 +137,15 @@ def _text(data: bytes, source: Path) -> str:
 
 def _array(source: Path, name: str | None) -> np.ndarray:
     try:
-        with np.load(source, allow_pickle=False) if source.suffix.lower() == ".npz" else open(source, "rb") as opened:
-            if isinstance(opened, np.lib.npyio.NpzFile):
-                names = list(opened.files)
-                if name is None and len(names) == 1:
-                    name = names[0]
-                if name not in names:
-                    raise ValueError(f"it holds {', '.join(names)}; name one of them with `array`, got {name!r}")
-                return opened[name]
-            return np.load(opened, allow_pickle=False)
+        with source.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            names = list(loaded.files)
+            name = names[0] if name is None and len(names) == 1 else name
+            if name not in names:
+                raise ValueError(f"it holds {', '.join(names)}; name one with `array`, not {name!r}")
+            return loaded[name]
     except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{source} gives no array: {error}.") from None
 
