@@ -69,11 +69,11 @@ def measured(name: str, options) -> dict:
     model, full = ar_zoo.load(preset), options.data / file
     part = read(full if full.is_file() else shipped, "valid")
     x = model.head.encode(part.values)[: max(1, round(count * options.share))]
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     packed = encode(model, x, {"model": preset}, batch_size=options.batch_size, progress=sys.stderr.isatty())
     between = time.perf_counter()
     exact = bool(np.array_equal(decompress(model, packed.data, progress=sys.stderr.isatty()), x))
-    stop = time.perf_counter()
+    stop, cpu = time.perf_counter(), time.process_time() - cpu
     return {
         "case": name,
         "preset": preset,
@@ -86,6 +86,7 @@ def measured(name: str, options) -> dict:
         "exact": exact,
         "encode_symbols_per_second": packed.dimensions / (between - start),
         "decode_symbols_per_second": packed.dimensions / (stop - between),
+        "cpu_seconds": cpu,  # of both ways; on a busy machine the times above say less
         "others": others(name, x, model),
     }
 

@@ -31,7 +31,8 @@ def steps_of(model, batch_size: int, num_sites: int) -> CachedSteps:
 class CachedSteps:
     """Runs a model's step site by site over a batch.
 
-    The cache lies in variables, so that keys and values are written in place and never copied.
+    The cache lies in variables. A graph of TensorFlow's own kernels, without XLA: that compiles a step with an index from
+    outside anew for each site, seconds each time, and a whole event in one loop would have to decode inside the graph.
 
     Args:
         model: an `AutoregressiveModel`.
