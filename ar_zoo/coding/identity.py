@@ -56,9 +56,9 @@ def differences(theirs) -> str:
     found = [
         f"{name} {theirs.get(name)!s:.60} ({mine} here)" for name, mine in runtime().items() if theirs.get(name) != mine
     ]
-    return (
-        f"It was coded with {', '.join(found)}." if found else "The recorded versions are the same; threads may not be."
-    )
+    if found:
+        return f"It was coded with {', '.join(found)}."
+    return "The recorded versions are the same, so a setting may differ, such as TF_ENABLE_ONEDNN_OPTS or the threads."
 
 
 def _processor() -> str:
