@@ -24,7 +24,7 @@ _HOMES = {
     "export": "ar_zoo.export",
     "AutoregressiveModel": "ar_zoo.core.model",
 }
-_ROOMS = ("core", "data", "export", "heads", "layers", "metrics", "models", "runtime", "training")
+_ROOMS = ("coding", "core", "data", "export", "heads", "layers", "metrics", "models", "runtime", "training")
 
 __all__ = ["__version__", *_HOMES]
 

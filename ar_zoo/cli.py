@@ -1,4 +1,4 @@
-"""`ar-zoo`: list, train, sample, score and export models from a terminal.
+"""`ar-zoo`: list, train, sample, score, export and compress with models from a terminal.
 
     ar-zoo sample gated_pixel_cnn.mnist --label 3 --out threes.png
 
@@ -201,6 +201,35 @@ def _quantization(model, options) -> dict:
     )
 
 
+def _compress(options):
+    _check_new(options)
+    start_tensorflow()
+    from ar_zoo.coding import compress_file
+
+    progress = sys.stderr.isatty()
+    arguments = (options.array, options.window, options.batch_size, progress)
+    found = compress_file(options.model, options.input, options.output, *arguments)
+    print(
+        "{bytes:,} bytes for {dimensions:,} symbols, {bits_per_dim:.4f} bits each; the model's own code length is "
+        "{model_bits_per_dim:.4f}. {ratio:.2f} times smaller.".format(**found)
+    )
+    print(Path(options.output).resolve())
+
+
+def _decompress(options):
+    _check_new(options)
+    start_tensorflow()
+    from ar_zoo.coding import decompress_file
+
+    decompress_file(options.input, options.output, options.model, sys.stderr.isatty())
+    print(Path(options.output).resolve())
+
+
+def _check_new(options):
+    if Path(options.output).exists() and not options.force:
+        raise ValueError(f"{options.output} exists: choose another name, or replace it with `--force`.")
+
+
 def _bench(options):
     from ar_zoo import bench
 
@@ -267,7 +296,7 @@ def _parser() -> argparse.ArgumentParser:
     from ar_zoo import __version__
     from ar_zoo.export.artifact import FORMATS
 
-    parser = _Parser(prog="ar-zoo", description="Autoregressive models: list, train, sample, score, export.")
+    parser = _Parser(prog="ar-zoo", description="Autoregressive models: list, train, sample, score, export, compress.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands (each has --help)")
 
@@ -356,6 +385,31 @@ def _parser() -> argparse.ArgumentParser:
     add("--validation", help="what a quantised export is measured on, as in `score` (default the shipped subset)")
     add("--max-loss", type=float, default=0.01, help="rise of bits per dimension above which it is refused (0.01)")
     add("--limit", type=int, help="measure on the first so many images (default 64) or windows (default 16)")
+
+    summary = "compress a picture, a sound or a text without loss, with a model as its dictionary"
+    examples = (
+        "gpt.kjv verses.txt verses.arz",
+        "wavenet.speech8k voice.wav voice.arz",
+        "gated_pixel_cnn.mnist digits.npz digits.arz --array x_valid",
+    )
+    add = command("compress", _compress, summary, *examples).add_argument
+    add("model", help=MODEL_HELP)
+    help = "a .png, .wav, .flac or UTF-8 text, or an array in a .npy or .npz; of sound, the model's levels are kept"
+    add("input", help=help)
+    add("output", help="the compressed file")
+    add("--array", help="which array of an .npz")
+    add("--window", type=int, help="length of the pieces of sound or text (default the model's longest, or 4000)")
+    help = "rows that are coded side by side: more are faster and need more memory (default 64)"
+    add("--batch-size", type=int, default=64, help=help)
+    add("--force", action="store_true", help="replace the output")
+
+    summary = "give back what was compressed, exactly, or say why not"
+    examples = ("verses.arz verses.txt", "voice.arz voice.wav", "digits.arz digits.npy --model runs/digits/best")
+    add = command("decompress", _decompress, summary, *examples).add_argument
+    add("input", help="what `ar-zoo compress` wrote")
+    add("output", help="a .png (one image), .wav or .npy, as fits what is in it; a text has any name")
+    add("--model", help="the model that compressed it (default the shipped preset that the file names)")
+    add("--force", action="store_true", help="replace the output")
 
     summary = "measure how fast a model draws, on each engine, in a table"
     examples = (

@@ -35,7 +35,7 @@ def pixels(model, x) -> np.ndarray:
 
     Example: `pixels(model, model.sample(16)).dtype` is uint8
     """
-    return np.round(np.asarray(model.head.decode(x)) * (255 / _top_level(model))).astype(np.uint8)
+    return np.round(np.asarray(model.head.decode(x)) * (255 / top_level(model))).astype(np.uint8)
 
 
 def sheet(model, x, columns: int | None = None) -> np.ndarray:
@@ -125,7 +125,7 @@ def _picture_rows(model, file):
         raise ValueError(f"`prefix` must be a picture {width} pixels wide; {file} is {values.shape[1]}. Resize it.")
     rows = height // 2 if len(values) >= height else len(values)
     values = values[:rows].reshape(rows, width, -1)
-    return model.head.encode(np.round(values * (_top_level(model) / 255)).astype(np.int32))
+    return model.head.encode(np.round(values * (top_level(model) / 255)).astype(np.int32))
 
 
 def _sound(model, file, sample_rate):
@@ -179,5 +179,6 @@ def text_or_file(given: str | None) -> str:
     return given or ""
 
 
-def _top_level(model) -> int:
+def top_level(model) -> int:
+    """The highest raw value of an image, its white: 255, or 1 for two colours."""
     return (getattr(model.head, "source_levels", None) or model.head.num_symbols) - 1

@@ -68,7 +68,20 @@ def run(presets, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["list"], ["train"], ["sample"], ["score"], ["export"], ["bench"], ["web"], ["demo"]]
+    "command",
+    [
+        [],
+        ["list"],
+        ["train"],
+        ["sample"],
+        ["score"],
+        ["export"],
+        ["compress"],
+        ["decompress"],
+        ["bench"],
+        ["web"],
+        ["demo"],
+    ],
 )
 def test_help_teaches_by_example_without_tensorflow(command):
     program = (
@@ -107,6 +120,12 @@ def test_the_package_runs_as_a_module():
         (["sample", "voice", "--seconds", "0"], "num_sites"),
         (["sample", "voice", "--prefix", "text_train.txt"], "cannot be read as sound"),
         (["sample", "bare", "--prefix", "abc"], "draws symbols"),
+        (["compress", "letters", "nowhere.txt", "a.arz"], "nowhere.txt is no file"),
+        (["compress", "letters", "text_train.txt", "images.npz"], "images.npz exists"),
+        (["compress", "digits", "images.npz", "a.arz"], "it holds x_train, x_valid"),
+        (["compress", "letters", "text_train.txt", "a.arz", "--window", "0"], "window"),
+        (["decompress", "text_train.txt", "a.txt"], "is not what `ar-zoo compress` writes"),
+        (["decompress", "nowhere.arz", "a.txt"], "nowhere.arz"),
         (["score", "digits"], "required: data"),
         (["score", "digits", "nowhere.npz"], "nowhere.npz"),
         (["score", "digits", "text_train.txt"], "holds text, but 'image' is wanted"),
@@ -251,6 +270,26 @@ def test_score_prints_a_table_and_json(run):
     header, *rows = table.splitlines()
     assert header.split() == ["data", "split", "events", "dimensions", "nats", "bits/dim"]
     assert [line.split()[:4] for line in rows] == [["images.npz", "valid", "2", "48"]] * 2
+
+
+def test_compress_and_decompress(run, tmp_path):
+    status, output, _ = run("compress", "letters", "text_train.txt", "a.arz")
+    assert status == 0
+    assert output.startswith(f"{(tmp_path / 'a.arz').stat().st_size:,} bytes for 50 symbols, ")
+    assert output.splitlines()[1] == str(tmp_path / "a.arz")
+    status, output, _ = run("decompress", "a.arz", "again.txt", "--model", "letters")
+    assert (status, output) == (0, f"{tmp_path / 'again.txt'}\n")
+    assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "text_train.txt").read_bytes()
+
+    status, _, errors = run("decompress", "a.arz", "text_valid.txt", "--model", "letters")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "text_valid.txt exists" in errors
+    assert run("decompress", "a.arz", "text_valid.txt", "--model", "letters", "--force")[0] == 0
+    status, _, errors = run("decompress", "a.arz", "b.txt")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "Pass it as `model`" in errors
+    status, _, errors = run("decompress", "a.arz", "b.txt", "--model", "bare")
+    assert "other weights or another configuration" in errors
 
 
 @pytest.mark.slow
