@@ -110,7 +110,7 @@ class AutoregressiveModel(Configurable, keras.Model):
 
     def permutation(self, order=0):
         """int32 [S]: the sites in the order in which they are drawn; a permutation as it is."""
-        if np.ndim(order):
+        if len(getattr(order, "shape", ())):
             return order
         if self.orders is None:
             return np.arange(self.num_sites, dtype=np.int32)

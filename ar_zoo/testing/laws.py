@@ -150,8 +150,7 @@ def known_sites(cls):
 
 
 def ragged_rows(cls):
-    """Law 3, ragged: rows that wait while others go on end with the values of `call`; rows of an orderless model may
-    have an order each."""
+    """Law 3, ragged: rows that wait while others go on end with the values of `call`."""
     model = make(cls)
     for order in all_orders(model):
         _ragged_rows(model, **order)
