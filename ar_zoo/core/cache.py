@@ -196,8 +196,9 @@ def hold(keep, new, old):
 def site_by_site(step=None, *, chunks: bool = False):
     """Decorates a `step` that knows single sites, so that it serves chunks and ragged rows.
 
-    The wrapped `step(self, prev, cache, index, context)` (and `order`, in families that have several) gets `prev` [B, 1, …] and an `index` that is a scalar or,
-    for ragged rows, the row's own site [B]; rows whose position is -1 keep their state.
+    The wrapped `step(self, prev, cache, index, context)` gets `prev` [B, 1, …] and an `index` that is a scalar or,
+    for ragged rows, the row's own site [B]; rows whose position is -1 keep their state. `order` is handed through to
+    the families that take it.
 
     Args:
         chunks: whether the step takes chunks in step (`prev` [B, K, …], a scalar `index`) by itself.

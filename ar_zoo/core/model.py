@@ -75,7 +75,7 @@ class AutoregressiveModel(Configurable, keras.Model):
 
     @property
     def orders(self) -> np.ndarray | None:
-        """int32 [orders, S]: permutations of the sites in which events can be drawn, raster first; `None` for raster alone.
+        """int32 [orders, S]: permutations of the sites in which events can be drawn; `None` for raster alone.
 
         `call`, `step` and `receptive_field` of a family that has them take `order`, a number (or a scalar tensor).
         Several numbers may share a permutation and differ in what the network does with it.
@@ -135,7 +135,7 @@ class AutoregressiveModel(Configurable, keras.Model):
             index: scalar, the slot of the first site.
             context: as in `call`.
             positions: int32 [B, K], for ragged rows: each row's own site numbers; -1 holds the row as it is.
-            order: of families that have several. `prev`, `index` and `positions` count the sites as they are drawn.
+            order: as in `call`, of families that have several. `prev`, `index` and `positions` count the sites as they are drawn.
 
         Returns:
             (params [B, K, params_size], cache).
@@ -147,7 +147,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         seen = ops.where(before, prev, seen)
         x, permutation = seen, None
         if order:
-            permutation = ops.broadcast_to(self.permutation(**order), (sites,))
+            permutation = ops.convert_to_tensor(self.permutation(**order))
             x = ops.take(seen, ops.argsort(permutation), axis=1)
         params = self._flat(self(self._unflat(x), context=context, **order))
         params = params if permutation is None else ops.take(params, permutation, axis=1)
@@ -172,8 +172,9 @@ class AutoregressiveModel(Configurable, keras.Model):
     def __call__(self, x, context=None, mask=None, training=None, **order):
         """`call`, with padding: `mask` [B, S] is False where a site is padding, anywhere in a row.
 
-        `order` (and `known`) are handed to the families that take them. The real sites are moved to the front, where causality keeps the padding behind them out of sight, and the
-        parameters are moved back. No family has to know about masks.
+        The real sites are moved to the front, where causality keeps the padding behind them out of sight, and the
+        parameters are moved back. No family has to know about masks. `order` and `known` are handed through to the
+        families that take them.
         """
         context = self.full_context(context, ops.shape(x)[0])
         if mask is None:

@@ -16,16 +16,18 @@ def shuffled(count: int, *seed: int) -> np.ndarray:
 
     Example:
         >>> shuffled(5, 0, 1)
-        array([0, 4, 3, 2, 1])
+        array([3, 4, 2, 1, 0])
     """
     # Raw words of a bit generator are promised never to change; `Generator.permutation` is not.
     return np.argsort(np.random.Philox(np.random.SeedSequence(seed)).random_raw(count), kind="stable")
 
 
-def make_orders(num_orders: int, sites: int, seed: int) -> np.ndarray:
-    """int32 [num_orders, sites]: the raster order, then random ones. More orders leave the first ones as they are."""
-    rows = [np.arange(sites)] + [shuffled(sites, seed, number) for number in range(1, num_orders)]
-    return np.stack(rows).astype(np.int32)
+def make_orders(num_orders: int, sites: int, seed: int, raster: bool = True) -> np.ndarray:
+    """int32 [num_orders, sites]: random orders, the first one raster or not. More of them leave the first as they are."""
+    made = np.stack([shuffled(sites, seed, number) for number in range(num_orders)]).astype(np.int32)
+    if raster:
+        made[0] = np.arange(sites)
+    return made
 
 
 def places(order) -> np.ndarray:

@@ -60,7 +60,7 @@ class MaskedDense(Configurable, keras.layers.Layer):
     # Cached: what a step reads of the kernel.
 
     def rows(self, number, size: int = 1):
-        """Rows of the kernel, without a mask: for each `number` [n, …] the `size` rows from number · size on, [n, rows, columns]."""
+        """Rows of the kernel, without a mask, `size` of them from number · size on: `number` [n, …] → [n, rows, columns]."""
         kernel = ops.reshape(self.kernel, (-1, size, self.kernel.shape[1]))
         rows = ops.cast(ops.take(kernel, number, axis=0), self.compute_dtype)
         return ops.reshape(rows, (number.shape[0], -1, self.kernel.shape[1]))

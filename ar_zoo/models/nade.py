@@ -34,12 +34,13 @@ class NADE(AutoregressiveModel):
     """Vectors, or images as vectors, in one, several, or all orders.
 
     Args:
-        event_shape: any fixed shape, (784,) or (28, 28, 1); the first order is its raster.
+        event_shape: any fixed shape, (784,) or (28, 28, 1).
         head: draws one symbol a site, `Bernoulli` or `Categorical`.
         units: of the hidden layers; the first is the one whose sums are shared.
         activation: of the hidden layers, a name that Keras knows.
         orderless: whether it is trained for all orders at once.
-        num_orders: the raster order, and random ones. Training draws one for each batch, unless it is orderless.
+        num_orders: how many orders, all random but perhaps the first. Training draws one for each batch, unless it is orderless.
+        raster: whether the first order is raster; exports know that one alone.
         order_seed: of the random orders.
     """
 
@@ -51,6 +52,7 @@ class NADE(AutoregressiveModel):
         activation="sigmoid",
         orderless=False,
         num_orders=1,
+        raster=True,
         order_seed=0,
         **kwargs,
     ):
@@ -61,9 +63,9 @@ class NADE(AutoregressiveModel):
         arguments.whole(0, order_seed=order_seed)
         super().__init__(head, event_shape, **kwargs)
         self.units, self.activation, self._orderless = tuple(units), activation, orderless
-        self.num_orders, self.order_seed = num_orders, order_seed
+        self.num_orders, self.raster, self.order_seed = num_orders, raster, order_seed
         self._activate = keras.activations.get(activation)
-        self._orders = make_orders(num_orders, self.num_sites, order_seed)
+        self._orders = make_orders(num_orders, self.num_sites, order_seed, raster)
         self._first_symbol = 0 if orderless else 1
         self.hide_seed = keras.random.SeedGenerator() if orderless else None
         self._draw = keras.random.SeedGenerator() if num_orders > 1 and not orderless else None
