@@ -29,4 +29,4 @@ def binarized(part: Data, before=()) -> Data:
     for earlier in before:
         generator.random(earlier.values.shape)
     values = generator.random(part.values.shape) < part.values / 255
-    return dataclasses.replace(part, values=values.astype(np.uint8), source=f"{part.source} (binarized)")
+    return dataclasses.replace(part, values=values.astype(np.uint8))

@@ -15,7 +15,9 @@ def indicators(symbols, first, stop, dtype):
         >>> indicators(np.array([2, 0, -1]), 1, 3, "int32")
         array([[0, 1], [0, 0], [0, 0]])
     """
-    return ops.cast(ops.equal(ops.expand_dims(symbols, -1), ops.arange(first, stop)), dtype)
+    # Compared from 1 on: LiteRT takes a comparison from 0 on, times a matrix, for a look-up, which has no row for -1.
+    numbers = ops.expand_dims(symbols + (1 - first), -1)
+    return ops.cast(ops.equal(numbers, ops.arange(1, stop - first + 1)), dtype)
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")

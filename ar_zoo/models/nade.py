@@ -1,5 +1,7 @@
-"""NADE: neural autoregressive distribution estimator (Larochelle & Murray 2011, "The Neural Autoregressive Distribution
-Estimator"), and its deep, orderless form (Uria, Murray & Larochelle 2014, arXiv:1310.1757: DeepNADE, EoNADE).
+"""NADE: neural autoregressive distribution estimation (Larochelle & Murray 2011), shallow, deep and orderless.
+
+"The Neural Autoregressive Distribution Estimator", AISTATS 2011; "A Deep and Tractable Density Estimator" (Uria, Murray
+& Larochelle 2014, arXiv:1310.1757) for the deep, orderless form (DeepNADE, EoNADE).
 
     a_t = c + Σ_{sites s before t} W_s x_s,   h = f(a_t),   params_t = V_t h + b_t
 
