@@ -155,7 +155,7 @@ def _score(options):
     rows = []
     for source in options.data:
         rate = sample_rate_of(model, options.sample_rate) if kind == "sound" else None
-        part = read(source, options.split, kind=kind, sample_rate=rate)
+        part = read(source, options.split, kind=kind, sample_rate=rate, binarize=options.binarize)
         verbose = 1 if sys.stderr.isatty() else 0
         facts = evaluate(model, part, options.batch_size, options.window, options.limit, not options.no_labels, verbose)
         rows.append({"model": options.model, "data": source, "split": options.split, **facts})
@@ -358,6 +358,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--window", type=int, help="length of a piece of sound or text (default the model's longest, or 4000)")
     add("--limit", type=int, help="only the first so many images or windows")
     add("--no-labels", action="store_true", help="do not tell the model the labels of the data")
+    add("--binarize", action="store_true", help="make images black and white, as the recipes of binarised digits do")
     add("--sample-rate", type=int, help="samples per second that sound must have (default the model's, or 8000)")
     add("--json", action="store_true", help="JSON in place of a table")
 

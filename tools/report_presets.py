@@ -56,7 +56,8 @@ def measured_rows(folder: Path) -> tuple[list[str], bool]:
     rows, good = ["| preset | stated | measured | events | |", "|---|---:|---:|---:|---|"], True
     for name, manifest in manifests().items():
         recipe = find_recipe(manifest["recipe"])
-        part = data.read(folder / manifest["data"]["train"]["source"], "valid", sample_rate=recipe.sample_rate)
+        how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
+        part = data.read(folder / manifest["data"]["train"]["source"], "valid", **how)
         found = evaluate(
             ar_zoo.load(name),
             part,

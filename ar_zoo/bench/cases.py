@@ -115,10 +115,25 @@ CASES = (
         export=dict(cache_sizes=(64, 128, 256)),
         peers=TEXT,
     ),
+    Case(
+        "MADE 28x28, 500 units",
+        "made.mnist",
+        1,
+        (Bar("cached", "naive", at_least=10), Bar("litert float32", "naive", at_least=10)),
+        overrides=dict(raster=True),
+    ),
+    Case(
+        "NADE 28x28, 500 units",
+        "nade.mnist",
+        1,
+        (Bar("cached", "naive", at_least=10), Bar("litert float32", "naive", at_least=10)),
+    ),
 )
 QUICK = (
     Case("GatedPixelCNN, tiny", "gated_pixel_cnn.tiny", 1, overrides=dict(image_shape=(6, 5, 1)), peers=PIXELS),
     Case("GatedPixelCNN, tiny", "gated_pixel_cnn.tiny", 3),
     Case("WaveNet, tiny", "wavenet.tiny", 1, num_sites=40, peers=SOUND),
     Case("GPT, tiny", "gpt.tiny", 1, num_sites=12, peers=TEXT),
+    Case("MADE, tiny", "made.tiny", 1),
+    Case("NADE, tiny", "nade.tiny", 1),
 )

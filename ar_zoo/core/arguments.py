@@ -72,6 +72,22 @@ def image(image_shape, head) -> None:
         )
 
 
+def event(event_shape) -> None:
+    """A fixed shape of at least one axis."""
+    shape = event_shape if isinstance(event_shape, (list, tuple)) else ()
+    if not shape or not all(_is_whole(size) and size >= 1 for size in shape):
+        raise ValueError(
+            f"`event_shape` must be a sequence of integers of at least 1, such as (28, 28, 1) or (8,); "
+            f"got {event_shape!r}."
+        )
+
+
+def widths(units) -> None:
+    """Sizes of hidden layers, at least one."""
+    if not isinstance(units, (list, tuple)) or not units or not all(_is_whole(size) and size >= 1 for size in units):
+        raise ValueError(f"`units` must be a sequence of integers of at least 1, a hidden layer each; got {units!r}.")
+
+
 def one_symbol(head) -> None:
     """A head whose site is a single symbol."""
     if head.site_shape:

@@ -214,7 +214,8 @@ def site_by_site(step=None, *, chunks: bool = False):
     """Decorates a `step` that knows single sites, so that it serves chunks and ragged rows.
 
     The wrapped `step(self, prev, cache, index, context)` gets `prev` [B, 1, …] and an `index` that is a scalar or,
-    for ragged rows, the row's own site [B]; rows whose position is -1 keep their state.
+    for ragged rows, the row's own site [B]; rows whose position is -1 keep their state. `order` is handed through to
+    the families that take it.
 
     Args:
         chunks: whether the step takes chunks in step (`prev` [B, K, …], a scalar `index`) by itself.
@@ -223,13 +224,13 @@ def site_by_site(step=None, *, chunks: bool = False):
         return functools.partial(site_by_site, chunks=chunks)
 
     @functools.wraps(step)
-    def chunked(self, prev, cache, index, context=None, positions=None):
+    def chunked(self, prev, cache, index, context=None, positions=None, **order):
         if positions is None and chunks:
-            return step(self, prev, cache, index, context)
+            return step(self, prev, cache, index, context, **order)
         outputs = []
         for k in range(prev.shape[1]):
             at = index + k if positions is None else positions[:, k]
-            params, new = step(self, prev[:, k : k + 1], cache, at, context)
+            params, new = step(self, prev[:, k : k + 1], cache, at, context, **order)
             cache = new if positions is None else hold(ops.greater_equal(at, 0), new, cache)
             outputs.append(params)
         return (outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=1)), cache

@@ -111,6 +111,22 @@ def num_sites(model, value) -> int:
     return int(value)
 
 
+def order(model, value) -> dict:
+    """`order` as `call` and `step` of the model take it: nothing, of families that draw in raster order alone."""
+    count = 1 if model.orders is None else len(model.orders)
+    if model.orderless and np.ndim(value):
+        permutation = np.asarray(value)
+        if not np.array_equal(np.sort(permutation), np.arange(model.num_sites)):
+            raise ValueError(
+                f"`order` must be a permutation of 0..{model.num_sites - 1}, or a number; got {permutation.tolist()}."
+            )
+        return {"order": permutation.astype(np.int32)}
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < count:
+        more = "or 'ensemble' in `log_prob`" if count > 1 else f"since this {type(model).__name__} draws in one order"
+        raise ValueError(f"`order` must be an integer in 0..{count - 1}, {more}; got {value!r}.")
+    return {} if model.orders is None else {"order": int(value)}
+
+
 def training_data(model, x, y=None, sample_weight=None):
     """What `fit`, `evaluate` and `predict` are given, checked as far as it is there, with the weights beside `x`.
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ar_zoo.core import arguments, checks
+from ar_zoo.core import arguments, checks, orders
 from ar_zoo.core import cache as caches
 from ar_zoo.core.known import first_unknown, known_sites
 from ar_zoo.core.noise import uniform_noise
@@ -17,7 +17,7 @@ _CHUNKS = (256, 64, 16, 4, 1)  # sizes in which a known beginning is read; each 
 
 
 def generate(
-    model, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress
+    model, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress, order
 ) -> np.ndarray:
     """See `AutoregressiveModel.sample`."""
     arguments.whole(num_samples=num_samples)
@@ -28,6 +28,14 @@ def generate(
     values, known = known_sites(
         num_samples, sites, model.event_shape, head.site_shape, head.num_symbols, prefix, given, mask
     )
+    order = checks.order(model, order)
+    if order:
+        drawn_at = np.broadcast_to(model.permutation(**order), known.shape)
+        if given is not None:  # in data order, and a prefix as it is drawn
+            if model.orderless:
+                drawn_at = orders.known_first(drawn_at, known)
+            values, known = _permuted(values, drawn_at), _permuted(known, drawn_at)
+    a_row = model.orderless and given is not None  # each has an order of its own
     context = _rows_of_context(model, context, num_samples)
     start = first_unknown(known)
     size = min(batch_size or num_samples, num_samples)
@@ -49,10 +57,18 @@ def generate(
             {name: value[rows] for name, value in context.items()},
             temperature,
             start,
+            {"order": tf.constant(drawn_at[rows] if a_row else order["order"])} if order else {},
         )
         drawn.append(batch[: num_samples - first])
     grid = model.grid_shape if model.num_sites is not None else (sites,)
-    return np.concatenate(drawn).reshape(num_samples, *grid, *model.head.site_shape)
+    x = np.concatenate(drawn)
+    x = _permuted(x, orders.places(drawn_at)) if order else x
+    return x.reshape(num_samples, *grid, *model.head.site_shape)
+
+
+def _permuted(values, drawn_at):
+    """Sites `values` [B, S, …], in an order for each row."""
+    return np.take_along_axis(values, drawn_at.reshape(*drawn_at.shape, *[1] * (values.ndim - 2)), axis=1)
 
 
 def _rows_of_context(model, context, num_samples):
@@ -71,8 +87,8 @@ def _rows_of_context(model, context, num_samples):
     return full
 
 
-def run(model, noise, values, known, context, temperature, start):
-    """One batch, from its noise. `start` is the first site that some row does not know."""
+def run(model, noise, values, known, context, temperature, start, order):
+    """One batch, from its noise. `start` is the first site that some row does not know. Sites count as they are drawn."""
     compiled = _compiled(model)
     batch, sites = known.shape
     values = tf.constant(values, tf.int32)
@@ -84,7 +100,7 @@ def run(model, noise, values, known, context, temperature, start):
             cache = model.init_cache(batch, sites)
         while index < start - 1:
             size = next(chunk for chunk in _CHUNKS if chunk <= start - 1 - index or chunk == 1)
-            cache = compiled["read"](before[:, index : index + size], cache, tf.constant(index), context)
+            cache = compiled["read"](before[:, index : index + size], cache, tf.constant(index), context, order)
             index += size
     return compiled["loop"](
         tf.constant(noise),
@@ -95,6 +111,7 @@ def run(model, noise, values, known, context, temperature, start):
         cache,
         tf.constant(min(index, sites - 1)),
         tf.constant(start),
+        order,
     ).numpy()
 
 
@@ -104,21 +121,24 @@ def _compiled(model) -> dict:
     if functions is None:
         functions = {
             "loop": tf.function(lambda *arguments: loop(model, *arguments), jit_compile=True),
-            "read": tf.function(lambda *arguments: model.step(*arguments)[1], jit_compile=True),
+            "read": tf.function(lambda *arguments: model.step(*arguments[:-1], **arguments[-1])[1], jit_compile=True),
         }
         object.__setattr__(model, "_ar_zoo_compiled", functions)
     return functions
 
 
-def loop(model, noise, values, known, context, temperature, cache, first, start):
-    """Draws sites `start …`; earlier ones are known. Without blocks, `cache` has seen those before `first`; `None` is new."""
+def loop(model, noise, values, known, context, temperature, cache, first, start, order=None):
+    """Draws sites `start …`; earlier ones are known. Without blocks, `cache` has seen those before `first`; `None` is new.
+
+    `order` is a dict of what `step` takes besides, where a family has several orders.
+    """
     head, rank = model.head, len(model.head.site_shape)
     batch, sites = known.shape
     spec = model.cache_spec(sites)
     cache = model.init_cache(batch, sites) if cache is None else cache
 
     def site(index, prev, cache, x):
-        params, new = model.step(prev, caches.taken(spec, cache, index), index, context)
+        params, new = model.step(prev, caches.taken(spec, cache, index), index, context, **(order or {}))
         drawn = head.sample(params[:, 0], tf.gather(noise, index, axis=1), temperature)
         # The same index, by way of the symbols: they depend on all that was read, so XLA need not copy what is written.
         after_reading = index + tf.minimum(tf.reduce_min(drawn), 0)

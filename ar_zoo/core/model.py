@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 from keras.src import backend  # `compute_output_spec` has no public name
 
-from ar_zoo.core import arguments, checks
+from ar_zoo.core import arguments, checks, orders
 from ar_zoo.core import cache as caches
 from ar_zoo.core.config import Configurable
 from ar_zoo.core.context import ContextSpec
@@ -74,6 +74,24 @@ class AutoregressiveModel(Configurable, keras.Model):
         return {}
 
     @property
+    def orders(self) -> np.ndarray | None:
+        """int32 [orders, S]: permutations of the sites in which events can be drawn; `None` for raster alone.
+
+        `call`, `step` and `receptive_field` of a family that has them take `order`, a number (or a scalar tensor).
+        Several numbers may share a permutation and differ in what the network does with it.
+        """
+        return None
+
+    @property
+    def orderless(self) -> bool:
+        """Whether any permutation [S], for `step` also one a row [B, S], may stand in the place of an order's number.
+
+        `call` of such a family also takes `known`, bool [B, S]: then each site's parameters are those given these sites.
+        It is trained so, on known sites drawn at random from its `hide_seed`, a `keras.random.SeedGenerator`.
+        """
+        return False
+
+    @property
     def block_sizes(self) -> tuple[int, ...] | None:
         """Numbers of sites that share the work of `begin_block`; `None` if the family has no such work."""
         return None
@@ -82,10 +100,21 @@ class AutoregressiveModel(Configurable, keras.Model):
         """Teacher-forced parameters `[B, *grid, params_size]`; `params[i]` describes `x[i]` given the sites before it."""
         raise TypeError(f"{type(self).__name__} must define `call`.")
 
-    def receptive_field(self, num_sites: int | None = None) -> np.ndarray:
+    def receptive_field(self, num_sites: int | None = None, order=0) -> np.ndarray:
         """Boolean [S, S]: whether site j may, and does, reach the parameters of site i. By default all earlier ones."""
         sites = num_sites or self.num_sites
-        return np.tri(sites, sites, -1, dtype=bool)
+        if self.orders is None:
+            return np.tri(sites, sites, -1, dtype=bool)
+        place = orders.places(self.permutation(order))
+        return place[:, None] > place[None]
+
+    def permutation(self, order=0):
+        """int32 [S]: the sites in the order in which they are drawn; a permutation as it is."""
+        if len(getattr(order, "shape", ())):
+            return order
+        if self.orders is None:
+            return np.arange(self.num_sites, dtype=np.int32)
+        return ops.take(self.orders, order, axis=0) if tf.is_tensor(order) else self.orders[order]
 
     def cache_spec(self, max_sites: int) -> dict:
         """Kinds of state by name. The default keeps the symbols seen so far."""
@@ -96,7 +125,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         return cache
 
     @caches.site_by_site
-    def step(self, prev, cache, index, context=None):
+    def step(self, prev, cache, index, context=None, **order):
         """Parameters of the next K sites, and the new cache. This default runs `call` on all that was seen: slow, right.
 
         Args:
@@ -106,6 +135,7 @@ class AutoregressiveModel(Configurable, keras.Model):
             index: scalar, the slot of the first site.
             context: as in `call`.
             positions: int32 [B, K], for ragged rows: each row's own site numbers; -1 holds the row as it is.
+            order: as in `call`, of families that have several. `prev`, `index` and `positions` count the sites as they are drawn.
 
         Returns:
             (params [B, K, params_size], cache).
@@ -115,7 +145,12 @@ class AutoregressiveModel(Configurable, keras.Model):
         before = ops.equal(ops.arange(sites), ops.expand_dims(index - 1, -1))
         before = ops.reshape(before, (-1, sites) + (1,) * len(self.head.site_shape))
         seen = ops.where(before, prev, seen)
-        params = self._flat(self(self._unflat(seen), context=context))
+        x, permutation = seen, None
+        if order:
+            permutation = ops.convert_to_tensor(self.permutation(**order))
+            x = ops.take(seen, ops.argsort(permutation), axis=1)
+        params = self._flat(self(self._unflat(x), context=context, **order))
+        params = params if permutation is None else ops.take(params, permutation, axis=1)
         spec = caches.Link(sites, ())
         return ops.expand_dims(spec.read({"block": params}, index), 1), {"seen": seen}
 
@@ -134,19 +169,20 @@ class AutoregressiveModel(Configurable, keras.Model):
         max_sites = checks.num_sites(self, max_sites)
         return caches.init_cache(self.cache_spec(max_sites), batch_size)
 
-    def __call__(self, x, context=None, mask=None, training=None):
+    def __call__(self, x, context=None, mask=None, training=None, **order):
         """`call`, with padding: `mask` [B, S] is False where a site is padding, anywhere in a row.
 
         The real sites are moved to the front, where causality keeps the padding behind them out of sight, and the
-        parameters are moved back. No family has to know about masks.
+        parameters are moved back. No family has to know about masks. `order` and `known` are handed through to the
+        families that take them.
         """
         context = self.full_context(context, ops.shape(x)[0])
         if mask is None:
-            return super().__call__(x, context=context, training=training)
-        order = ops.argsort(ops.cast(ops.logical_not(mask), "int32"), axis=1)
-        back = ops.argsort(order, axis=1)
+            return super().__call__(x, context=context, training=training, **order)
+        front = ops.argsort(ops.cast(ops.logical_not(mask), "int32"), axis=1)
+        back = ops.argsort(front, axis=1)
         spread = lambda index, rank: ops.reshape(index, (*ops.shape(index), *([1] * (rank - 2))))  # noqa: E731
-        x = ops.take_along_axis(ops.convert_to_tensor(x), spread(order, len(x.shape)), axis=1)
+        x = ops.take_along_axis(ops.convert_to_tensor(x), spread(front, len(x.shape)), axis=1)
         params = super().__call__(x, context=context, training=training)
         return ops.take_along_axis(params, spread(back, len(params.shape)), axis=1)
 
@@ -162,7 +198,7 @@ class AutoregressiveModel(Configurable, keras.Model):
                 full[name] = ops.full((batch_size, *spec.shape), spec.null, dtype=spec.dtype)
         return full
 
-    def log_prob(self, x, context=None, mask=None, reduce="event"):
+    def log_prob(self, x, context=None, mask=None, reduce="event", order=0):
         """Log-probability in nats.
 
         Args:
@@ -170,6 +206,8 @@ class AutoregressiveModel(Configurable, keras.Model):
             context: value of the only input of `context_spec`, or a dict of them; `None` for "unknown".
             mask: bool [B, S], False where a site is padding; padding is not scored (0). For free lengths.
             reduce: `"event"` → [B]; `"site"` → [B, *grid]; `"coordinate"` → [B, *event_shape].
+            order: of families with several: which; or `"ensemble"`, the mean of the probabilities over all of them, of
+                whole events.
 
         Example:
             >>> model.log_prob(np.zeros((2, 28, 28, 1), "int32")).shape
@@ -177,8 +215,11 @@ class AutoregressiveModel(Configurable, keras.Model):
         """
         if reduce not in ("event", "site", "coordinate"):
             raise ValueError(f"`reduce` must be 'event', 'site' or 'coordinate'; got {reduce!r}.")
+        if isinstance(order, str) and order == "ensemble":
+            return self._ensemble_log_prob(x, context, reduce)
+        order = checks.order(self, order)
         x, mask = checks.symbols(self, x), checks.mask(self, x, mask)
-        params = ops.cast(self(x, context=context, mask=mask), _likelihood_dtype(self))
+        params = ops.cast(self(x, context=context, mask=mask, **order), _likelihood_dtype(self))
         if reduce == "coordinate" and self.head.site_shape:
             each = [
                 ops.take_along_axis(self.head.coordinate_log_probs(params, x, c), x[..., c : c + 1], axis=-1)
@@ -190,6 +231,13 @@ class AutoregressiveModel(Configurable, keras.Model):
         if mask is not None:
             site = ops.where(ops.reshape(mask, (*ops.shape(mask), *([1] * (len(site.shape) - 2)))), site, 0.0)
         return ops.sum(site, axis=list(range(1, len(site.shape)))) if reduce == "event" else site
+
+    def _ensemble_log_prob(self, x, context, reduce):
+        if reduce != "event":
+            raise ValueError(f"`reduce` must be 'event' with `order='ensemble'`, which has no sites; got {reduce!r}.")
+        count = 1 if self.orders is None else len(self.orders)
+        each = ops.stack([self.log_prob(x, context, order=number) for number in range(count)])
+        return ops.logsumexp(each, axis=0) - float(np.log(count))
 
     def sample(
         self,
@@ -203,6 +251,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         num_sites: int | None = None,
         batch_size: int | None = None,
         progress: bool = False,
+        order=0,
     ) -> np.ndarray:
         """Draws events. The same seed gives the same sample, in any batch and on any engine.
 
@@ -210,14 +259,16 @@ class AutoregressiveModel(Configurable, keras.Model):
             num_samples: how many.
             seed: an integer of at least 0.
             context: one value for all, or one for each sample.
-            prefix: the first sites, in order: `[P, *site_shape]` for all samples or `[num_samples, P, *site_shape]`
+            prefix: the first sites that are drawn: `[P, *site_shape]` for all samples or `[num_samples, P, *site_shape]`
                 (images: rows of pixels may be given as `[rows, W, C]` or `[num_samples, rows, W, C]`).
             given, mask: an event (or one for each sample), and which of its sites are known: those are kept and the
-                others drawn in order. A known site informs the sites after it, not those before.
+                others drawn in order. A known site informs the sites after it, not those before; with an orderless
+                model known sites come first, and inform all that is drawn.
             temperature: divides the logits; 0 takes the most likely symbol at each site.
             num_sites: the length, where it is free.
             batch_size: how many rows run at once; all by default.
             progress: show a bar over the batches.
+            order: of families with several, the number of one; of orderless models also a permutation of the sites.
 
         Returns:
             int32 [num_samples, *event_shape].
@@ -229,7 +280,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         from ar_zoo.core.generate import generate
 
         return generate(
-            self, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress
+            self, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress, order
         )
 
     def as_distribution(self, context=None, num_sites: int | None = None):
@@ -277,7 +328,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         nll = -self.head.distribution(params).log_prob(x)
         weight = ops.ones_like(nll)
         if mask is not None:
-            weight = weight * ops.reshape(ops.cast(mask, nll.dtype), (*ops.shape(mask), *([1] * (len(nll.shape) - 2))))
+            weight = weight * ops.reshape(ops.cast(mask, nll.dtype), ops.shape(nll))
         if sample_weight is not None:
             weight = weight * ops.reshape(ops.cast(sample_weight, nll.dtype), (-1,) + (1,) * (len(nll.shape) - 1))
         coordinates = int(np.prod(self.head.site_shape, dtype=int))
@@ -295,9 +346,11 @@ class AutoregressiveModel(Configurable, keras.Model):
         return sum(self.losses, 0.0) / replicas if self.losses else 0.0
 
     def train_step(self, data):
-        inputs = checks.batch(self, data)
+        inputs, known = checks.batch(self, data), {}
+        if self.orderless:  # has no padding: the weights of hidden sites take the mask's place
+            known["known"], inputs["mask"] = orders.hide(ops.shape(inputs["x"])[0], self.num_sites, self.hide_seed)
         with tf.GradientTape() as tape:
-            params = self._params(inputs, training=True)
+            params = self._params(inputs, training=True, **known)
             loss = self.compute_loss(
                 x=inputs["x"], y_pred=params, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
             )
@@ -315,9 +368,10 @@ class AutoregressiveModel(Configurable, keras.Model):
         params = self._params(inputs, training=False)
         return self._update_metrics(inputs, params)
 
-    def _params(self, inputs, training):
+    def _params(self, inputs, training, **known):
+        mask = None if known else inputs["mask"]
         call = lambda: self(  # noqa: E731
-            inputs["x"], context=inputs["context"], mask=inputs["mask"], training=training
+            inputs["x"], context=inputs["context"], mask=mask, training=training, **known
         )
         return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
 

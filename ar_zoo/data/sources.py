@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ar_zoo.data import from_folders, from_npz, from_text, from_tfds, splits
+from ar_zoo.data.binarize import binarized
 from ar_zoo.data.dataset import KINDS, Data
 
 #: Small real data sets that travel inside the package; see `shipped/README.md` for their sources and licences.
@@ -16,7 +17,12 @@ _FOLDER = Path(__file__).parent / "shipped"
 
 
 def read(
-    source: str | os.PathLike, split: str = "train", *, kind: str | None = None, sample_rate: int | None = None
+    source: str | os.PathLike,
+    split: str = "train",
+    *,
+    kind: str | None = None,
+    sample_rate: int | None = None,
+    binarize: bool = False,
 ) -> Data:
     """Reads one part of a data set into memory.
 
@@ -37,6 +43,8 @@ def read(
         kind: "image", "sound" or "text": which to take of a source that has several, and a check on the others.
         sample_rate: samples per second that sound must have, and that sound has which does not tell. Nothing is
             resampled.
+        binarize: images become black and white, at random from one seed, through the parts in the order train, valid,
+            test: always the same.
 
     Returns:
         a `Data`.
@@ -54,6 +62,9 @@ def read(
     data = _read(source, split, kind, sample_rate)
     if kind is not None and data.kind != kind:
         raise ValueError(f"kind: {source} holds {data.kind}, but {kind!r} is wanted. Pass another source or kind.")
+    if binarize:
+        earlier = splits.SPLITS[: splits.SPLITS.index(split)]
+        return binarized(data, (_read(source, part, "image", None) for part in earlier))
     return data if sample_rate is None else _rated(data, sample_rate)
 
 

@@ -84,6 +84,7 @@ def export(
     num_sites = _checked_sites(model, batch_size, num_sites)
     chunks = (*_checked_chunks(model, num_sites, prefill, verify), _checked_sizes(model, num_sites, cache_sizes))
     _check_weights(model)
+    _check_order(model)
 
     from tqdm import tqdm
 
@@ -155,6 +156,15 @@ def _said_once(folder):
             f"The export to {folder} could not be written: {error}. Nothing of it was kept, and what was there before is "
             "unchanged. Make room, or choose another folder."
         ) from error
+
+
+def _check_order(model):
+    """Hosts put what they draw where it was drawn."""
+    if model.orders is not None and list(model.orders[0]) != sorted(model.orders[0]):
+        raise ValueError(
+            "`model` must draw in raster order, the one that exports know; its first order is another. "
+            "Create it with `raster=True`, and train that."
+        )
 
 
 def _check_weights(model):

@@ -3,9 +3,10 @@
 from ar_zoo.layers.attention import CausalSelfAttention
 from ar_zoo.layers.causal_conv import DilatedCausalConv1D
 from ar_zoo.layers.conditioning import Conditioning, NullDropout
-from ar_zoo.layers.embedding import SymbolEmbedding
+from ar_zoo.layers.embedding import SymbolEmbedding, indicators
 from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
+from ar_zoo.layers.masked_dense import MaskedDense
 from ar_zoo.layers.pixels import PixelFeatures, PixelPositions
 from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
 from ar_zoo.layers.recurrent import Recurrent
@@ -18,6 +19,7 @@ __all__ = [
     "GatedActivation",
     "LearnedPositions",
     "MaskedConv2D",
+    "MaskedDense",
     "NoPositions",
     "NullDropout",
     "PixelFeatures",
@@ -29,4 +31,5 @@ __all__ = [
     "SymbolEmbedding",
     "TransformerBlock",
     "get_positions",
+    "indicators",
 ]

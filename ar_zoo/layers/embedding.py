@@ -8,6 +8,18 @@ from keras import ops
 from ar_zoo.core.config import Configurable
 
 
+def indicators(symbols, first, stop, dtype):
+    """1 where a symbol is first, first + 1, … stop - 1, else 0: int [...] → [..., stop - first]. -1 is none of them.
+
+    Example:
+        >>> indicators(np.array([2, 0, -1]), 1, 3, "int32")
+        array([[0, 1], [0, 0], [0, 0]])
+    """
+    # Compared from 1 on: LiteRT takes a comparison from 0 on, times a matrix, for a look-up, which has no row for -1.
+    numbers = ops.expand_dims(symbols + (1 - first), -1)
+    return ops.cast(ops.equal(numbers, ops.arange(1, stop - first + 1)), dtype)
+
+
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class SymbolEmbedding(Configurable, keras.layers.Layer):
     """A learned vector for each symbol. -1, "nothing yet", has one too, unless a symbol of the alphabet starts events.

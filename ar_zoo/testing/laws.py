@@ -12,6 +12,7 @@ Models are made from `PRESETS["tiny"]`, with all weights random, in float64 wher
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.noise import uniform_noise
 from ar_zoo.testing.tiny import (
     FREE_LENGTH,
+    all_orders,
     as_version_1,
     begin_block,
     chains,
@@ -39,49 +41,72 @@ from ar_zoo.testing.tiny import (
 )
 
 
-def _influence(cls) -> np.ndarray:
-    """Boolean [S, S]: whether changing site j changes the parameters of site i, for all pairs.
+@functools.cache
+def _influences(cls) -> list[tuple[dict, np.ndarray]]:
+    """Each order, and boolean [S, S]: whether changing site j changes the parameters of site i, for all pairs of sites as
+    they are drawn.
 
     Taken together over several models and events, since a unit that is off (relu) in one hides what it does in others.
     """
-    seen = False
+    found = []
     for seed in range(4):
         model = make(cls, seed)
-        base = events(model, 1, seed)
-        sites = sites_of(model, base)[0]
-        count = len(sites)
-        changed = np.broadcast_to(sites, (count, *sites.shape)).copy()
-        for j in range(count):
-            shift = np.random.default_rng((seed, j)).integers(1, model.head.num_symbols, sites[j].shape)
-            changed[j, j] = (changed[j, j] + shift) % model.head.num_symbols
-        batch = np.concatenate([sites[None], changed]).reshape(count + 1, *base.shape[1:])
-        context = contexts(model, 1, seed)
-        if context:
-            context = {name: np.repeat(value, count + 1, axis=0) for name, value in context.items()}
-        params = params_of(model, batch, context)
-        difference = np.abs(params[1:] - params[:1]).max(axis=-1).T
-        seen = seen | (difference > 1e-11 * np.abs(params).max())
-    return seen
+        base, context = events(model, 1, seed), contexts(model, 1, seed)
+        for number, order in enumerate(all_orders(model)):
+            seen = _as_drawn(model, _influence(model, base, context, seed, **order), **order)
+            if seed:
+                found[number] = (order, found[number][1] | seen)
+            else:
+                found.append((order, seen))
+    return found
+
+
+def _influence(model, base, context, seed, **order):
+    """`_influences` of one model and one event, of sites in data order."""
+    sites = base.reshape(-1, *model.head.site_shape)
+    count = len(sites)
+    changed = np.broadcast_to(sites, (count, *sites.shape)).copy()
+    for j in range(count):
+        shift = np.random.default_rng((seed, j)).integers(1, model.head.num_symbols, sites[j].shape)
+        changed[j, j] = (changed[j, j] + shift) % model.head.num_symbols
+    batch = np.concatenate([sites[None], changed]).reshape(count + 1, *base.shape[1:])
+    if context:
+        context = {name: np.repeat(value, count + 1, axis=0) for name, value in context.items()}
+    params = np.asarray(model._flat(model(batch, context=context, **order)))
+    difference = np.abs(params[1:] - params[:1]).max(axis=-1).T
+    return difference > 1e-11 * np.abs(params).max()
+
+
+def _as_drawn(model, reach, order=None):
+    """A reach [S, S] of sites in data order, in the order in which they are drawn."""
+    return reach if order is None else reach[np.ix_(model.permutation(order), model.permutation(order))]
 
 
 def causality(cls):
-    """Law 1: no output depends on an input at or after its own site, for all pairs of sites."""
-    influence = _influence(cls)
-    future = influence & ~np.tri(len(influence), k=-1, dtype=bool)
-    assert not future.any(), (
-        f"outputs depend on their own or later sites: (output, input) {np.argwhere(future)[:5].tolist()}"
-    )
+    """Law 1: no output depends on an input at or after its own site, for all pairs of sites, in every order."""
+    model = make(cls)
+    if model.orders is not None:
+        raster = np.arange(model.num_sites)
+        assert np.array_equal(np.sort(model.orders), np.tile(raster, (len(model.orders), 1))), "no permutations"
+    for order, influence in _influences(cls):
+        future = influence & ~np.tri(len(influence), k=-1, dtype=bool)
+        assert not future.any(), (
+            f"outputs depend on their own or later sites: (output, input) {np.argwhere(future)[:5].tolist()} {order}"
+        )
 
 
 def completeness(cls):
     """Law 2: every earlier site inside the declared receptive field does reach the output, and none outside it."""
     model = make(cls)
-    influence = _influence(cls)
-    declared = model.receptive_field(len(influence))
-    missing = declared & ~influence
-    assert not missing.any(), f"declared but without effect: (output, input) {np.argwhere(missing)[:5].tolist()}"
-    undeclared = influence & ~declared
-    assert not undeclared.any(), f"of effect but not declared: (output, input) {np.argwhere(undeclared)[:5].tolist()}"
+    for order, influence in _influences(cls):
+        declared = _as_drawn(model, model.receptive_field(len(influence), **order), **order)
+        missing, undeclared = declared & ~influence, influence & ~declared
+        assert not missing.any(), (
+            f"declared but without effect: (output, input) {np.argwhere(missing)[:5].tolist()} {order}"
+        )
+        assert not undeclared.any(), (
+            f"of effect but not declared: (output, input) {np.argwhere(undeclared)[:5].tolist()} {order}"
+        )
 
 
 def step_equals_call(cls):
@@ -89,29 +114,52 @@ def step_equals_call(cls):
     model = make(cls)
     x, generator = events(model, 3), np.random.default_rng(0)
     context = contexts(model, 3)
-    expected = params_of(model, x, context)
-    count = expected.shape[1]
-    bound = 1e-10 * np.abs(expected).max()
-    for chunks in (
-        [1] * count,
-        random_chunks(model, count, generator, 5),
-        random_chunks(model, count, generator, count),
-    ):
-        worst = np.abs(stepped(model, x, context, chunks) - expected).max()
-        assert worst < bound, f"step differs from call by {worst:.3g} with chunks {chunks}"
-    plain = lambda *arguments: AutoregressiveModel.step(model, *arguments)  # noqa: E731
-    cache = init_cache(AutoregressiveModel.cache_spec(model, count), 3)
-    worst = np.abs(stepped(model, x, context, [2] * (count // 2), plain, cache) - expected[:, : count // 2 * 2]).max()
-    assert worst < bound, f"the default step differs from call by {worst:.3g}"
+    for order in all_orders(model):
+        expected = params_of(model, x, context, **order)
+        count = expected.shape[1]
+        bound = 1e-10 * np.abs(expected).max()
+        for chunks in (
+            [1] * count,
+            random_chunks(model, count, generator, 5),
+            random_chunks(model, count, generator, count),
+        ):
+            worst = np.abs(stepped(model, x, context, chunks, **order) - expected).max()
+            assert worst < bound, f"step differs from call by {worst:.3g} with chunks {chunks} {order}"
+        plain = lambda *arguments, **order: AutoregressiveModel.step(model, *arguments, **order)  # noqa: E731
+        cache = init_cache(AutoregressiveModel.cache_spec(model, count), 3)
+        found = stepped(model, x, context, [2] * (count // 2), plain, cache, **order)
+        worst = np.abs(found - expected[:, : count // 2 * 2]).max()
+        assert worst < bound, f"the default step differs from call by {worst:.3g} {order}"
+
+
+def known_sites(cls):
+    """Law 3, orderless: what `call` gives for known sites is what it gives in any order that begins with them."""
+    model = make(cls)
+    if not model.orderless:
+        return
+    x, context = events(model, 3), contexts(model, 3)
+    for order in all_orders(model):
+        expected, permutation = params_of(model, x, context, **order), model.permutation(**order)
+        for number in range(model.num_sites):
+            known = np.isin(np.arange(model.num_sites), permutation[:number])
+            params = model(x, context=context, known=np.tile(known, (3, 1)))
+            found = np.asarray(model._flat(params))[:, permutation[number]]
+            worst = np.abs(found - expected[:, number]).max()
+            assert worst < 1e-10 * np.abs(expected).max(), f"{number} known sites: apart by {worst:.3g} {order}"
 
 
 def ragged_rows(cls):
     """Law 3, ragged: rows that wait while others go on end with the values of `call`."""
     model = make(cls)
+    for order in all_orders(model):
+        _ragged_rows(model, **order)
+
+
+def _ragged_rows(model, **order):
     batch, generator = 3, np.random.default_rng(1)
     x, context = events(model, batch), contexts(model, batch)
-    sites = sites_of(model, x)
-    expected = params_of(model, x, context)
+    sites = sites_of(model, x, **order)
+    expected = params_of(model, x, context, **order)
     full, worst, index, first = model.full_context(context, batch), 0.0, 0, 0
     waits = 3
     blocks = model.block_sizes or (sites.shape[1],)
@@ -127,7 +175,7 @@ def ragged_rows(cls):
             prev = np.take_along_axis(sites, np.maximum(at - 1, 0).reshape(*at.shape, *[1] * (sites.ndim - 2)), axis=1)
             prev[at <= 0] = -1
             slot = tf.constant(index + start)
-            params, cache = model.step(tf.constant(prev), cache, slot, full, positions=tf.constant(at))
+            params, cache = model.step(tf.constant(prev), cache, slot, full, positions=tf.constant(at), **order)
             for row, k in np.argwhere(at >= 0):
                 worst = max(worst, np.abs(np.asarray(params)[row, k] - expected[row, at[row, k]]).max())
         first += block
@@ -157,8 +205,10 @@ def normalisation(cls):
         context = contexts(model, 1)
         if context:
             context = {name: np.repeat(value, len(every), axis=0) for name, value in context.items()}
-        total = np.exp(np.asarray(model.log_prob(every, context))).sum()
-        assert abs(total - 1) < 1e-9, f"the probabilities of all {len(every)} events add up to {total}"
+        orders = all_orders(model) + ([{"order": "ensemble"}] if model.orders is not None else [])
+        for order in orders:
+            total = np.exp(np.asarray(model.log_prob(every, context, **order))).sum()
+            assert abs(total - 1) < 1e-9, f"the probabilities of all {len(every)} events add up to {total} {order}"
         each = np.asarray(model.log_prob(every[:50], _first(context, 50), reduce="coordinate"))
         whole = np.asarray(model.log_prob(every[:50], _first(context, 50)))
         assert np.allclose(each.reshape(len(each), -1).sum(1), whole, atol=1e-9), "coordinates do not add up to events"
@@ -173,42 +223,53 @@ def sampling(cls, draws=20_000, drawer=None):
 
     `drawer` makes of a model, and of the length of an event where it is free, what `sample` is asked of, say an export.
     """
-    from scipy.stats import chi2
-
     for model, every in small_models(cls):
         float32 = type(model).from_config(model.get_config() | {"dtype": "float32"})
         for weight, value in zip(float32.weights, model.weights, strict=True):
             weight.assign(np.asarray(value) * (0.5 if keras.backend.is_float_dtype(weight.dtype) else 1))
-        context = contexts(float32, 1)
-        one = context and {name: value[0] for name, value in context.items()}
-        repeated = context and {name: np.repeat(value, len(every), axis=0) for name, value in context.items()}
-        probability = np.exp(np.asarray(float32.log_prob(every, repeated), np.float64))
-        length = None if float32.num_sites else every.shape[1]
-        drawing = float32 if drawer is None else drawer(float32, length)
-        drawn = drawing.sample(draws, seed=1, context=one, num_sites=length)
-        base = float32.head.num_symbols ** np.arange(every[0].size)[::-1]
-        counts = np.bincount(drawn.reshape(draws, -1) @ base, minlength=len(every))
-        expected = probability * draws
-        order = np.argsort(expected)
-        rare = order[np.cumsum(expected[order]) < 10]  # cells too small for the test are one cell
-        seen = np.append(np.delete(counts, rare), counts[rare].sum())
-        wanted = np.append(np.delete(expected, rare), expected[rare].sum() + 1e-9)
-        keep = wanted > 1e-6
-        statistic = ((seen - wanted)[keep] ** 2 / wanted[keep]).sum()
-        limit = chi2.ppf(1 - 1e-5, keep.sum() - 1)
-        assert statistic < limit, f"samples do not follow log_prob: chi-square {statistic:.0f}, limit {limit:.0f}"
+        # An export draws in raster order alone.
+        for order in all_orders(float32) if drawer is None else [{}]:
+            _sampling(float32, every, draws, drawer, **order)
+
+
+def _sampling(model, every, draws, drawer, **order):
+    from scipy.stats import chi2
+
+    context = contexts(model, 1)
+    one = context and {name: value[0] for name, value in context.items()}
+    repeated = context and {name: np.repeat(value, len(every), axis=0) for name, value in context.items()}
+    probability = np.exp(np.asarray(model.log_prob(every, repeated, **order), np.float64))
+    length = None if model.num_sites else every.shape[1]
+    drawing = model if drawer is None else drawer(model, length)
+    drawn = drawing.sample(draws, seed=1, context=one, num_sites=length, **order)
+    base = model.head.num_symbols ** np.arange(every[0].size)[::-1]
+    counts = np.bincount(drawn.reshape(draws, -1) @ base, minlength=len(every))
+    expected = probability * draws
+    ascending = np.argsort(expected)
+    rare = ascending[np.cumsum(expected[ascending]) < 10]  # cells too small for the test are one cell
+    seen = np.append(np.delete(counts, rare), counts[rare].sum())
+    wanted = np.append(np.delete(expected, rare), expected[rare].sum() + 1e-9)
+    keep = wanted > 1e-6
+    statistic = ((seen - wanted)[keep] ** 2 / wanted[keep]).sum()
+    limit = chi2.ppf(1 - 1e-5, keep.sum() - 1)
+    assert statistic < limit, f"samples do not follow log_prob: chi-square {statistic:.0f}, limit {limit:.0f} {order}"
 
 
 def one_noise_one_sample(cls):
     """Law 6: the same seed gives the same sample eager and compiled, in any batch, and after the same prefix."""
     model = make(cls, dtype="float32")
-    length = {} if model.num_sites else {"num_sites": FREE_LENGTH}
+    for order in all_orders(model):
+        _one_noise_one_sample(model, **order)
+
+
+def _one_noise_one_sample(model, **order):
+    length = order if model.num_sites else {"num_sites": FREE_LENGTH}
     context = contexts(model, 5)
     whole = model.sample(5, seed=3, context=context, **length)
     batched = model.sample(5, seed=3, context=context, batch_size=2, **length)
     assert np.array_equal(whole, batched), "the sample depends on the batch"
     assert not np.array_equal(whole, model.sample(5, seed=4, context=context, **length)), "the seed has no effect"
-    sites = sites_of(model, whole)
+    sites = sites_of(model, whole, **order)
     count = sites.shape[1]
     again = model.sample(5, seed=3, context=context, prefix=sites[:, : count // 2], **length)
     assert np.array_equal(whole, again), "continuing a sample from its own beginning changes it"
@@ -224,6 +285,7 @@ def one_noise_one_sample(cls):
         model.init_cache(5, count),
         tf.constant(0),
         tf.constant(0),
+        order,
     )
     assert np.array_equal(sites, eager), "eager and compiled samples differ"
 
@@ -303,7 +365,8 @@ def replicas(cls):
 
 
 def _deterministic(cls):
-    return {name: 0.0 for name in ("dropout", "label_dropout") if name in cls.argument_names()}
+    fixed = {"dropout": 0.0, "label_dropout": 0.0, "num_orders": 1, "num_masks": 1, "orderless": False}
+    return {name: value for name, value in fixed.items() if name in cls.argument_names()}
 
 
 def precision(cls):
@@ -329,7 +392,7 @@ def precision(cls):
 LAWS = {
     1: (causality,),
     2: (completeness,),
-    3: (step_equals_call, ragged_rows, padding),
+    3: (step_equals_call, known_sites, ragged_rows, padding),
     4: (normalisation,),
     5: (sampling,),
     6: (one_noise_one_sample,),

@@ -45,12 +45,27 @@ def contexts(model, count, seed=0):
     return drawn or None
 
 
-def sites_of(model, x):
-    return np.asarray(x).reshape(len(x), -1, *model.head.site_shape)
+def all_orders(model) -> list[dict]:
+    """What `call`, `step` and `log_prob` take besides, for each order in turn; once nothing, of families that have one."""
+    if model.orders is None:
+        return [{}]
+    numbers = [{"order": number} for number in range(len(model.orders))]
+    if model.orderless:
+        numbers.append({"order": np.random.default_rng(0).permutation(model.num_sites).astype(np.int32)})
+    return numbers
 
 
-def params_of(model, x, context):
-    return np.asarray(model._flat(model(x, context=context)))
+def sites_of(model, x, order=0):
+    """The sites [B, S, …] as they are drawn."""
+    sites = np.asarray(x).reshape(len(x), -1, *model.head.site_shape)
+    return sites if model.orders is None else sites[:, model.permutation(order)]
+
+
+def params_of(model, x, context, order=None):
+    """Parameters [B, S, size] of the sites: in data order, or as they are drawn in an `order`."""
+    if order is None:
+        return np.asarray(model._flat(model(x, context=context)))
+    return np.asarray(model._flat(model(x, context=context, order=order)))[:, model.permutation(order)]
 
 
 def small_models(cls):
@@ -97,9 +112,9 @@ def begin_block(model, cache, sites, index, context):
     return model.begin_block(tf.constant(before), cache, tf.constant(index), context)
 
 
-def stepped(model, x, context, chunks, step=None, cache=None) -> np.ndarray:
-    """Parameters [B, S, size] from cached steps over chunks of the given lengths."""
-    sites = sites_of(model, x)
+def stepped(model, x, context, chunks, step=None, cache=None, **order) -> np.ndarray:
+    """Parameters [B, S, size] of the sites as they are drawn, from cached steps over chunks of the given lengths."""
+    sites = sites_of(model, x, **order)
     before = np.concatenate([np.full_like(sites[:, :1], -1), sites[:, :-1]], axis=1)
     cache = model.init_cache(len(x), sites.shape[1]) if cache is None else cache
     context, outputs, index = model.full_context(context, len(x)), [], 0
@@ -107,7 +122,7 @@ def stepped(model, x, context, chunks, step=None, cache=None) -> np.ndarray:
         if step is None:
             cache = begin_block(model, cache, sites, index, context)
         prev = tf.constant(before[:, index : index + length])
-        params, cache = (step or model.step)(prev, cache, tf.constant(index), context)
+        params, cache = (step or model.step)(prev, cache, tf.constant(index), context, **order)
         outputs.append(np.asarray(params))
         index += length
     return np.concatenate(outputs, axis=1)

@@ -34,6 +34,7 @@ class Recipe:
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
         weights_dtype: how the best preset stores its weights, `"float16"` for half the size; `None` for as they are.
+        binarize: images are made black and white, as `ar_zoo.data.read` does it.
         shift: images are moved by up to this many pixels each way, at random.
         licence: of what is trained on the source.
     """
@@ -56,6 +57,7 @@ class Recipe:
     clip_norm: float = 1.0
     average: float | None = 0.999
     weights_dtype: str | None = None
+    binarize: bool = False
     shift: int = 0
     licence: str = ""
 

@@ -59,7 +59,8 @@ def train(
     if start is not None:
         recipe = dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 10)
     source = data or (recipe.shipped if smoke else recipe.source)
-    sets = {split: read(source, split, sample_rate=recipe.sample_rate) for split in ("train", "valid")}
+    how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
+    sets = {split: read(source, split, **how) for split in ("train", "valid")}
     overrides = dict(recipe.overrides)
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():

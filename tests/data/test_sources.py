@@ -588,3 +588,23 @@ def test_prepared_data_needs_no_network(tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", None)
     assert read_local(tmp_path, PICTURE_FEATURES, rows).sha256 == first.sha256
     shutil.rmtree(tmp_path)
+
+
+# Black and white.
+
+
+def test_binarized_through_the_parts(tmp_path):
+    """One generator, the train part first; the same each time."""
+    np.savez(tmp_path / "a.npz", x_train=GREY, x_valid=GREY[:3], x_test=GREY[3:8])
+    generator = np.random.default_rng(0)
+    for split, grey in (("train", GREY), ("valid", GREY[:3]), ("test", GREY[3:8])):
+        found = read(tmp_path / "a.npz", split, binarize=True)
+        wanted = generator.random(grey.shape) < grey / 255
+        assert found.values.dtype == np.uint8
+        np.testing.assert_array_equal(found.values, wanted[..., None])
+        assert found.sha256 != read(tmp_path / "a.npz", split).sha256
+
+
+def test_only_images_are_binarized():
+    with pytest.raises(ValueError, match=r"binarize is for images; .* holds text"):
+        read("shipped:text", binarize=True)

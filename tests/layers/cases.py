@@ -43,6 +43,11 @@ CASES = {
     "gate": (layers.GatedActivation, {}, [values(_IMAGE)]),
     "gate_linear": (layers.GatedActivation, dict(activation="linear"), [values(_IMAGE)]),
     "null_dropout": (layers.NullDropout, dict(rate=0.5, null=3), [symbols((5,), 0, 4)]),
+    "masked_dense": (
+        layers.MaskedDense,
+        dict(units=3, strict=True, by_output=True),
+        [values(_SEQUENCE), np.arange(8, dtype="int32"), np.array([2, 9, 5], "int32")],
+    ),
     "masked_conv_a": (layers.MaskedConv2D, dict(filters=4, kernel_size=3, mask_type="A", groups=2), [values(_IMAGE)]),
     "masked_conv_above": (
         layers.MaskedConv2D,

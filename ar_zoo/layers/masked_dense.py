@@ -1,0 +1,83 @@
+"""Masked dense layer over degrees (MADE, Germain et al. 2015, arXiv:1502.03509)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from ar_zoo.core.config import Configurable
+
+
+@keras.saving.register_keras_serializable(package="ar_zoo")
+class MaskedDense(Configurable, keras.layers.Layer):
+    """Dense layer whose outputs see those inputs alone that have a low enough degree.
+
+    An input that holds the site at place t has degree t + 1, and so has each of that site's outputs. A hidden unit of
+    degree m sees inputs up to place m - 1; a layer of outputs is `strict`, whether it reads hidden units or, directly,
+    inputs. What every output may see, such as a context, has degree 0. Degrees come with the call, so that one layer
+    serves several orders, and the kernel is masked where it is used.
+
+    Args:
+        units: outputs.
+        strict: whether an output sees lower degrees alone, and not its own.
+        use_bias: whether a bias is added.
+        by_output: stores the kernel as [units, inputs], not [inputs, units]: `rows` are then those of outputs.
+
+    Shapes:
+        x [..., inputs], degrees_in int [inputs], degrees_out int [units] → [..., units]. Without degrees nothing is
+        masked.
+
+    Example:
+        >>> MaskedDense(2, strict=True)(np.ones((1, 2), "float32"), np.array([1, 2]), np.array([1, 2]))[0, 0]
+        <tf.Tensor: shape=(), dtype=float32, numpy=0.0>
+    """
+
+    def __init__(self, units, strict=False, use_bias=True, by_output=False, **kwargs):
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"`units` must be at least 1; got {units}.")
+        self.units, self.strict, self.use_bias, self.by_output = units, strict, use_bias, by_output
+
+    def build(self, input_shape, *degrees):
+        shape = (input_shape[-1], self.units)
+        self.kernel = self.add_weight(
+            name="kernel", shape=shape[::-1] if self.by_output else shape, initializer="glorot_uniform"
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
+
+    def call(self, x, degrees_in=None, degrees_out=None):
+        kernel = ops.cast(self.kernel, self.compute_dtype)
+        if self.by_output:
+            kernel = ops.transpose(kernel)
+        if degrees_in is not None:
+            degrees_in, degrees_out = ops.expand_dims(degrees_in, 1), ops.expand_dims(degrees_out, 0)
+            sees = degrees_in < degrees_out if self.strict else degrees_in <= degrees_out
+            kernel = kernel * ops.cast(sees, kernel.dtype)
+        x = ops.matmul(x, kernel)
+        return x + ops.cast(self.bias, x.dtype) if self.use_bias else x
+
+    # Cached: what a step reads of the kernel.
+
+    def rows(self, number, size: int = 1):
+        """Rows of the kernel, without a mask, `size` of them from number · size on: `number` [n, …] → [n, rows, columns]."""
+        kernel = ops.reshape(self.kernel, (-1, size, self.kernel.shape[1]))
+        rows = ops.cast(ops.take(kernel, number, axis=0), self.compute_dtype)
+        return ops.reshape(rows, (number.shape[0], -1, self.kernel.shape[1]))
+
+    def added(self, x, rows):
+        """What some inputs `x` [B, n], whose rows are [1, n, units] or [B, n, units], add to every output: [B, units]."""
+        if rows.shape[0] == 1:
+            return ops.matmul(x, ops.squeeze(rows, 0))
+        return ops.sum(ops.expand_dims(x, -1) * rows, axis=1)
+
+    def outputs(self, x, number, size: int):
+        """Group `number` [1] or [B] of `size` outputs, of a layer that is stored by output: [B, size]."""
+        rows = self.rows(number, size)
+        if rows.shape[0] == 1:
+            out = ops.matmul(x, ops.transpose(ops.squeeze(rows, 0)))
+        else:
+            out = ops.sum(ops.expand_dims(x, 1) * rows, axis=-1)
+        if not self.use_bias:
+            return out
+        return out + ops.take(ops.reshape(ops.cast(self.bias, out.dtype), (-1, size)), number, axis=0)
