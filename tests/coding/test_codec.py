@@ -48,7 +48,7 @@ def test_every_family_gives_back_what_it_took(name):
 def test_heads_that_are_no_softmax(head):
     """One of two symbols, and sites whose later coordinates depend on the earlier ones."""
     shape = (3, 4, *(head.site_shape or (1,)))
-    model = make(families()["pixel_cnn"], dtype="float32", image_shape=shape, head=head)
+    model = make(families()["pixel_cnn"], dtype="float32", image_shape=shape, head=head, num_blocks=1)
     x = events(model, 20)
     found = check(model, x, batch_size=16)
     nats = -np.sum(model.log_prob(x), dtype=np.float64)
@@ -86,15 +86,14 @@ def test_a_stream_is_cut_into_windows(model, stream, data):
     assert 8 * len(found.data) < 1.01 * found.model_bits + 8 * 160  # one chunk
 
 
-@pytest.mark.parametrize("length", [1, 5, 12, 13])
+@pytest.mark.parametrize("length", [1, 13])
 def test_short_streams(model, stream, length):
     check(model, stream[:length], batch_size=32)
 
 
 def test_a_model_without_longest_event_takes_any_window():
-    model = make(families()["wavenet"], dtype="float32", num_classes=None)
+    model = make(families()["wavenet"], dtype="float32", num_classes=None, num_stacks=1)
     check(model, events(model, 1, sites=70)[0], window=30)
-    check(model, events(model, 2, sites=21))
 
 
 def test_another_copy_of_the_model_decodes(model, stream, data):
@@ -103,7 +102,7 @@ def test_another_copy_of_the_model_decodes(model, stream, data):
 
 
 def test_labels_are_stored_and_used():
-    model = make(families()["wavenet"], dtype="float32")
+    model = make(families()["wavenet"], dtype="float32", num_stacks=1)
     x, context = events(model, 40), contexts(model, 40)
     found, without = check(model, x, context, batch_size=40), codec.encode(model, x, {}, batch_size=40)
     assert found.model_bits != without.model_bits
