@@ -19,6 +19,8 @@ _SMALL = {
     "pixel_cnn": dict(num_blocks=1, units=4, output_units=8, input_kernel_size=3),
     "gpt": dict(num_layers=1, units=16, num_heads=2, max_sites=32),
     "wavenet": dict(num_stacks=1, layers_per_stack=2, units=8, gate_units=8, skip_units=8),
+    "made": dict(units=(8,)),
+    "nade": dict(units=(8, 9), num_orders=2),
 }
 
 
