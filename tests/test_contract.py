@@ -9,16 +9,17 @@ from ar_zoo.testing import laws
 
 # Laws that a family may declare absent, and how they then must fail: 7 for want of anything to train.
 ABSENT = {6: AssertionError, 7: laws.NothingToTrain, 10: AssertionError}
+COMPILED_MOST = (5, 6, 9, 10)
 
 
 def _cases():
     for family, cls in families().items():
         for number, checks in laws.LAWS.items():
             for law in checks:
-                marks = []
+                marks = [pytest.mark.slow] if cls.HEAVY and number in COMPILED_MOST else []
                 if number in cls.EXEMPT:
                     assert number in ABSENT, f"{family}: only laws {[*ABSENT]} may be declared absent, not {number}"
-                    marks = [pytest.mark.xfail(strict=True, reason=cls.EXEMPT[number], raises=ABSENT[number])]
+                    marks += [pytest.mark.xfail(strict=True, reason=cls.EXEMPT[number], raises=ABSENT[number])]
                 yield pytest.param(law, cls, id=f"{number}-{law.__name__}-{family}", marks=marks)
 
 

@@ -30,11 +30,14 @@ class AutoregressiveModel(Configurable, keras.Model):
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed.
         EXEMPT: law number → reason, for laws (6 and 10; 7 of a family that has nothing to train) that it cannot obey.
+        HEAVY: whether its graph takes long to compile; laws 5, 6, 9 and 10, which compile most, then run with the slow
+            tests.
     """
 
     PRESETS: dict[str, dict] = {}
     SMALL: tuple[dict, ...] = ({},)
     EXEMPT: dict[int, str] = {}
+    HEAVY: bool = False
     metric_classes: tuple = (BitsPerDimension,)
 
     def __init__(self, head, event_shape, **kwargs):

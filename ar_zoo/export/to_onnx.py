@@ -133,4 +133,16 @@ def _tf2onnx():
                 rest = make("Sub", old, make("Mul", quotient, by))
             replace(ctx, node, "Identity", [quotient if node.type == "FloorDiv" else rest])
 
+    @tf_op("MulNoNan")
+    class MulNoNan:
+        """A product that is 0 where its second factor is, whatever the first may be (`tfd.Bernoulli` has one)."""
+
+        @classmethod
+        def version_13(cls, ctx, node, **kwargs):
+            x, y = node.input
+            kind = tf2onnx.utils.map_onnx_to_numpy_type(ctx.get_dtype(y))
+            zero = ctx.make_const(tf2onnx.utils.make_name("zero"), np.array(0, kind)).output[0]
+            make = lambda operation, *inputs: ctx.make_node(operation, list(inputs)).output[0]  # noqa: E731
+            replace(ctx, node, "Where", [make("Equal", y, zero), zero, make("Mul", x, y)])
+
     return tf2onnx

@@ -33,6 +33,8 @@ class ImageGPT(AutoregressiveModel):
         dropout: rate on embeddings, attention weights and both branches.
     """
 
+    HEAVY = True
+
     def __init__(self, image_shape, head, num_layers=24, units=512, num_heads=8, dropout=0.0, **kwargs):
         arguments.one_symbol(head)
         _check(image_shape, head)

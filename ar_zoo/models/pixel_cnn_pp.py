@@ -46,6 +46,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         dropout: rate inside the blocks.
     """
 
+    HEAVY = True
+
     def __init__(
         self,
         image_shape,

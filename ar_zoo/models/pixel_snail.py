@@ -48,6 +48,8 @@ class PixelSNAIL(AutoregressiveModel):
         dropout: rate inside the gated residual layers.
     """
 
+    HEAVY = True
+
     def __init__(
         self,
         image_shape,
