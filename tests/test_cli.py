@@ -272,6 +272,13 @@ def test_score_prints_a_table_and_json(run):
     assert [line.split()[:4] for line in rows] == [["images.npz", "valid", "2", "48"]] * 2
 
 
+def test_an_extra_that_is_not_installed(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    status, _, errors = run("compress", "letters", "text_train.txt", "a.arz")
+    assert status == 2
+    assert "pip install 'ar_zoo[coding]'" in errors
+
+
 def test_compress_and_decompress(run, tmp_path):
     status, output, _ = run("compress", "letters", "text_train.txt", "a.arz")
     assert status == 0

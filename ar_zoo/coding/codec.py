@@ -68,7 +68,7 @@ def compress(
 def encode(model, x, facts, context=None, window=None, batch_size=BATCH_SIZE, progress=False) -> Compressed:
     """As `compress`, with the model's own code length beside the bytes; `facts` go into the header."""
     x, window = checked(model, x, window)
-    rows = rows_of(model, x.shape, window, batch_size)
+    rows, encoder = rows_of(model, x.shape, window, batch_size), Encoder()
     header = {"head": f"{type(model.head).__name__}({model.head.num_symbols})", "runtime": identity.runtime(), **facts}
     header |= {"shape": list(x.shape), "batch_size": rows.batch_size} | ({"window": window} if window else {})
     if context is not None and window:
@@ -78,7 +78,7 @@ def encode(model, x, facts, context=None, window=None, batch_size=BATCH_SIZE, pr
         header["context"], deflated = contexts.stored(model, context)
         chunks.append(Chunk(0, 0, deflated))
     steps, nats = steps_of(model, rows.batch_size, rows.sites), 0.0
-    probed, encoder, crc, batches = probe(model, steps), Encoder(), 0, 0
+    probed, crc, batches = probe(model, steps), 0, 0
     with _bar(progress, "compressing", rows) as bar:
         for first in rows.firsts:
             sites, lengths = rows.batch(first, x)
