@@ -161,9 +161,9 @@ def test_a_damaged_preset_is_one_line(run, tmp_path):
 
 
 def test_list_names_models_with_their_weights(run):
-    status, output, _ = run("list", "gpt.tiny")
+    status, output, _ = run("list", "wavenet.tiny")
     assert status == 0
-    assert output.split() == ["gpt.tiny", f"{ar_zoo.num_weights('gpt.tiny'):,}"]
+    assert output.split() == ["wavenet.tiny", f"{ar_zoo.num_weights('wavenet.tiny'):,}"]
 
 
 def test_list_recipes(run):
