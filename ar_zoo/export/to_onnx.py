@@ -133,6 +133,22 @@ def _tf2onnx():
                 rest = make("Sub", old, make("Mul", quotient, by))
             replace(ctx, node, "Identity", [quotient if node.type == "FloorDiv" else rest])
 
+    @tf_op("Log1p")
+    class Log1p:
+        """ln(1 + x), exact for small x: with u = 1 + x as it is rounded, x ln(u) / (u - 1)."""
+
+        @classmethod
+        def version_13(cls, ctx, node, **kwargs):
+            make = lambda operation, *inputs: ctx.make_node(operation, list(inputs)).output[0]  # noqa: E731
+            (x,) = node.input
+            kind = tf2onnx.utils.map_onnx_to_numpy_type(ctx.get_dtype(x))
+            number = lambda value: ctx.make_const(tf2onnx.utils.make_name("number"), np.array(value, kind)).output[0]  # noqa: E731
+            above = make("Add", x, number(1))
+            rest = make("Sub", above, number(1))
+            tiny = make("Equal", rest, number(0))
+            quotient = make("Div", make("Mul", x, make("Log", above)), make("Where", tiny, number(1), rest))
+            replace(ctx, node, "Where", [tiny, x, quotient])
+
     @tf_op("MulNoNan")
     class MulNoNan:
         """A product that is 0 where its second factor is, whatever the first may be (`tfd.Bernoulli` has one)."""

@@ -35,6 +35,7 @@ FUNCTIONS = {  # name → (function, inputs)
     "whole_quotient": (lambda a, b: a // b, dict(a=np.arange(-5, 6, dtype=np.int32), b=np.int32(3))),
     "remainder": (lambda a, b: a % b, dict(a=np.linspace(-5, 5, 9, dtype=np.float32), b=np.float32(1.5))),
     "quotient": (lambda a, b: a // b, dict(a=np.linspace(-5, 5, 9, dtype=np.float32), b=np.float32(1.5))),
+    "log1p": (ops.log1p, dict(a=np.array([-0.5, 0.0, 1e-9, 3e-8, 1e-3, 0.7, 50.0], np.float32))),
     "no_nan": (
         lambda a, b: tf.math.multiply_no_nan(a, b),
         dict(a=np.array([np.inf, np.nan, 2.0, -3.0], np.float32), b=np.array([0.0, 0.0, 1.5, 0.0], np.float32)),
