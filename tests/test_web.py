@@ -22,6 +22,7 @@ from ar_zoo.core.noise import uniform_noise
 from ar_zoo.core.registry import families
 from ar_zoo.heads import Categorical
 from ar_zoo.testing.tiny import contexts, make
+from tests.export.families import SCALES
 
 SOURCES = Path(__file__).resolve().parents[1] / "tools" / "web"
 FAKE_NPM = """#!/bin/sh
@@ -302,7 +303,7 @@ def test_every_family_draws_pythons_symbols_in_chromium(tmp_path, presets):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page, wrong = open_page(browser, address)
         for name, cls in families().items():
-            model = make(cls, dtype="float32")
+            model = make(cls, dtype="float32", scale=SCALES.get(name, 0.5))
             sites = model.num_sites or model.max_sites or 12
             exported = ar_zoo.export(model, folder / "models" / name, "tflite", num_sites=sites, progress=False)
             runtime = ar_zoo.runtime.load(exported)

@@ -20,6 +20,7 @@ FAMILIES = {
 }
 SITES = {"gated_pixel_cnn": None, "wavenet": 12, "gpt": None}
 SAMPLE_RATES = {"gated_pixel_cnn": None, "wavenet": 11025, "gpt": None}
+SCALES = {"pixel_cnn_pp": 0.15}  # of random weights, where many layers one after the other would make huge numbers
 BATCH = 2
 CHUNKS = dict(prefill=(4,), verify=(3,))  # of families without blocks
 CACHE_SIZES = (3, 7)  # of families with keys and values

@@ -13,13 +13,12 @@ from ar_zoo.core.pretrained import list_pretrained
 from ar_zoo.core.registry import families
 from ar_zoo.runtime.runtime import ENGINES
 from ar_zoo.testing import laws, tiny
-from tests.export.families import randomised
+from tests.export.families import SCALES, randomised
 
 pytestmark = pytest.mark.slow
 
 CHAIN, SEEDS = 64, 10
 LENGTHS = {"gpt.kjv": 96, "wavenet.speech8k": 200}  # where it is free, or longer than a test needs
-SCALES = {"pixel_cnn_pp.tiny": 0.15}  # of random weights, where many layers one after the other would make huge numbers
 NAMES = [*(f"{family}.tiny" for family in families()), *list_pretrained()]
 
 
@@ -28,7 +27,9 @@ def case(request, tmp_path_factory):
     """(model, its length where it is free, folder of its export, two events, their context)."""
     name = request.param
     model = (
-        ar_zoo.load(name) if name in list_pretrained() else randomised(ar_zoo.create(name), scale=SCALES.get(name, 0.4))
+        ar_zoo.load(name)
+        if name in list_pretrained()
+        else randomised(ar_zoo.create(name), scale=SCALES.get(name.partition(".")[0], 0.4))
     )
     length = LENGTHS.get(name, 12) if None in model.event_shape else None
     chunks = {} if model.block_sizes else dict(prefill=(5,), verify=(3,))
