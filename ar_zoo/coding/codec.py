@@ -109,6 +109,8 @@ def decompress(model, data: bytes, progress: bool = False, source: str = "`data`
 
     Example: `decompress(None, compress("gpt.kjv", symbols))`
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise ValueError(f"`data` must be the bytes of a file; got {type(data).__name__}.")
     file = container.parse(bytes(data), source)
     model = model_of(model, file, source)
     shape, rows, context, coded = _layout(model, file, source)

@@ -20,3 +20,11 @@ class ContextSpec:
     dtype: str = "int32"
     null: float = 0
     num_classes: int | None = None
+
+
+def label_spec(num_classes: int | None) -> dict[str, ContextSpec]:
+    """The context "label", of which class `num_classes` is "unknown"; none without classes.
+
+    Example: `label_spec(10)["label"].null` is 10
+    """
+    return {"label": ContextSpec((), "int32", num_classes, num_classes)} if num_classes else {}

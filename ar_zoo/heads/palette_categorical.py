@@ -7,6 +7,7 @@ import itertools
 import keras
 import numpy as np
 
+from ar_zoo.core import arguments
 from ar_zoo.heads.categorical import Categorical
 
 _ROWS = 4096  # colours whose distances are taken at once
@@ -30,7 +31,12 @@ class PaletteCategorical(Categorical):
     """
 
     def __init__(self, palette):
-        self.palette = tuple(tuple(int(value) for value in colour) for colour in palette)
+        try:
+            self.palette = tuple(tuple(int(value) for value in colour) for colour in palette)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"`palette` must hold colours, each a sequence of whole numbers; got {palette!r}."
+            ) from None
         super().__init__(max(len(self.palette), 1))
         sizes = {len(colour) for colour in self.palette}
         if len(sizes) != 1 or 0 in sizes or len(set(self.palette)) != len(self.palette):
@@ -45,6 +51,8 @@ class PaletteCategorical(Categorical):
     @classmethod
     def even(cls, levels: int, channels: int = 3) -> PaletteCategorical:
         """All colours whose channels take so many evenly spaced levels. Example: `even(8)` has 512 colours"""
+        arguments.whole(2, levels=levels)
+        arguments.whole(channels=channels)
         values = [round(255 * level / (levels - 1)) for level in range(levels)]
         return cls(itertools.product(values, repeat=channels))
 
@@ -56,6 +64,8 @@ class PaletteCategorical(Categorical):
             ValueError: the images hold fewer colours than `num_symbols`.
         """
         images = np.asarray(images)
+        if images.ndim < 2 or not images.size:
+            raise ValueError(f"`images` must be pixels [N, H, W, channels]; got shape {list(images.shape)}.")
         pixels = _colours(images, images.shape[-1]).reshape(-1, images.shape[-1])
         generator = np.random.default_rng(seed)
         if len(pixels) > _MOST_PIXELS:

@@ -10,20 +10,18 @@ Deviation: places before the first symbol have a vector of their own.
 from __future__ import annotations
 
 import keras
-import numpy as np
 from keras import ops
 
 from ar_zoo.core import arguments
-from ar_zoo.core.cache import State, site_by_site
 from ar_zoo.core.likelihood import BitsPerDimension, Perplexity
-from ar_zoo.core.model import AutoregressiveModel
+from ar_zoo.core.markov import MarkovModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Categorical
 from ar_zoo.layers import SymbolEmbedding
 
 
 @register("neural_lm")
-class NeuralLM(AutoregressiveModel):
+class NeuralLM(MarkovModel):
     """Characters, tokens or sound, of any length: each depends on the `order - 1` before it.
 
     Args:
@@ -50,27 +48,11 @@ class NeuralLM(AutoregressiveModel):
             self._direct = keras.layers.Dense(head.params_size, use_bias=False, name="direct", **policy)
         self.build()
 
-    def _project(self, seen):
-        """Parameters of each site that follows on `order - 1` others: [B, order - 2 + S] → [B, S, params_size]."""
+    def params_after(self, seen):
         sites, vectors = ops.shape(seen)[1] - (self.order - 2), self._embed(seen)
         x = ops.concatenate([vectors[:, first : first + sites] for first in range(self.order - 1)], axis=-1)
         params = self._output(self._hidden(x))
         return params + self._direct(x) if self.direct else params
-
-    def call(self, x, context=None, training=False):
-        return self._project(ops.pad(x, ((0, 0), (self.order - 1, 0)), constant_values=-1)[:, :-1])
-
-    def receptive_field(self, num_sites=None):
-        distance = np.arange(num_sites)[:, None] - np.arange(num_sites)[None]
-        return (distance >= 1) & (distance < self.order)
-
-    def cache_spec(self, max_sites):
-        return {"seen": State((self.order - 1,), "int32", fill=-1)}
-
-    @site_by_site(chunks=True)
-    def step(self, prev, cache, index, context=None):
-        seen = ops.concatenate([cache["seen"], prev], axis=1)
-        return self._project(seen[:, 1:]), {"seen": seen[:, prev.shape[1] :]}
 
     PRESETS = {
         "tiny": dict(head=Categorical(5), order=4, embedding_units=6, units=8, direct=True),

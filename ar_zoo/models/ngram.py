@@ -22,9 +22,8 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core import arguments, checks
-from ar_zoo.core.cache import State, site_by_site
 from ar_zoo.core.likelihood import BitsPerDimension, Perplexity
-from ar_zoo.core.model import AutoregressiveModel
+from ar_zoo.core.markov import MarkovModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Categorical
 
@@ -34,7 +33,7 @@ _BUFFER = 2**22  # n-grams that are held before they are counted together
 
 
 @register("ngram")
-class NGram(AutoregressiveModel):
+class NGram(MarkovModel):
     """Characters, of any length: each depends on the `order - 1` before it.
 
     Contexts are numbered as numerals without a zero are, the newest symbol last: the start of an event is 1, symbol s
@@ -80,8 +79,7 @@ class NGram(AutoregressiveModel):
     def _first_keys(self, shape, dtype=None):
         return ops.convert_to_tensor(_padded(np.arange(self.max_contexts), shape[0]), dtype)
 
-    def _logits(self, seen):
-        """Rows for each site that follows on `order - 1` others: [B, order - 2 + S] → [B, S, num_symbols]."""
+    def params_after(self, seen):
         sites = ops.shape(seen)[1] - (self.order - 2)
         numerals = ops.cast(seen, "int64") + 2
         number, numbers = 0, []
@@ -103,21 +101,6 @@ class NGram(AutoregressiveModel):
             place = place + ops.cast(ops.less(middle, numbers), "int32") * 2**i
         return place
 
-    def call(self, x, context=None, training=False):
-        return self._logits(ops.pad(x, ((0, 0), (self.order - 1, 0)), constant_values=-1)[:, :-1])
-
-    def receptive_field(self, num_sites=None):
-        distance = np.arange(num_sites)[:, None] - np.arange(num_sites)[None]
-        return (distance >= 1) & (distance < self.order)
-
-    def cache_spec(self, max_sites):
-        return {"seen": State((self.order - 1,), "int32", fill=-1)}
-
-    @site_by_site(chunks=True)
-    def step(self, prev, cache, index, context=None):
-        seen = ops.concatenate([cache["seen"], prev], axis=1)
-        return self._logits(seen[:, 1:]), {"seen": seen[:, prev.shape[1] :]}
-
     def fit(
         self,
         x=None,
@@ -130,6 +113,7 @@ class NGram(AutoregressiveModel):
         shuffle=True,
         initial_epoch=0,
         steps_per_epoch=None,
+        sample_weight=None,
     ):
         """Counts the n-grams of the data, and forgets those of earlier data. Nothing has to be compiled for it.
 
@@ -139,6 +123,7 @@ class NGram(AutoregressiveModel):
             validation_data: evaluated at the end.
             steps_per_epoch: batches to count; all by default.
             batch_size, shuffle, verbose, initial_epoch, callbacks: as for other models.
+            sample_weight: refused, since counts are whole.
 
         Returns:
             the `keras.callbacks.History`.
@@ -146,7 +131,7 @@ class NGram(AutoregressiveModel):
         Example:
             >>> model.fit(np.array([[0, 1, 2, 0, 1]]))
         """
-        data = checks.training_data(self, x, y)
+        data = checks.training_data(self, x, y, sample_weight)
         if epochs != 1:
             raise ValueError(f"`epochs` must be 1: another pass would count all n-grams again; got {epochs}.")
         history = keras.callbacks.History()

@@ -23,11 +23,11 @@ from keras import ops
 
 from ar_zoo.core import arguments
 from ar_zoo.core.cache import Link, State, site_by_site
-from ar_zoo.core.context import ContextSpec
+from ar_zoo.core.context import label_spec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
-from ar_zoo.layers import Conditioning, MaskedConv2D, NullDropout, PixelFeatures
+from ar_zoo.layers import Conditioning, GatedActivation, MaskedConv2D, NullDropout, PixelFeatures
 from ar_zoo.layers.masked_conv import compose_reach
 
 
@@ -92,9 +92,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     @property
     def context_spec(self):
-        if not self.num_classes:
-            return {}
-        return {"label": ContextSpec((), "int32", self.num_classes, self.num_classes)}
+        return label_spec(self.num_classes)
 
     @property
     def block_sizes(self):
@@ -366,14 +364,14 @@ class _Block(keras.layers.Layer):
         self.from_skip = dense("from_skip") if up else None
         self.condition = Conditioning(2 * units, num_classes, name="condition", **policy) if num_classes else None
         self.drop = keras.layers.Dropout(dropout, name="dropout", **policy)
+        self.gate = GatedActivation("linear", name="gate", **policy)
 
     def through(self, x, skip, convolve, training=False):
         y = convolve(self.conv_1, _concat_elu(x))
         if skip is not None:
             y = y + self.from_skip(_concat_elu(skip))
         y = convolve(self.conv_2, self.drop(_concat_elu(y), training=training))
-        a, b = ops.split(y, 2, axis=-1)
-        return x + a * ops.sigmoid(b)
+        return x + self.gate(y)
 
 
 def _concat_elu(x):

@@ -15,7 +15,7 @@ from keras import ops
 
 from ar_zoo.core import arguments
 from ar_zoo.core.cache import site_by_site
-from ar_zoo.core.context import ContextSpec
+from ar_zoo.core.context import label_spec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import MuLawCategorical
@@ -81,9 +81,7 @@ class WaveNet(AutoregressiveModel):
 
     @property
     def context_spec(self):
-        if not self.num_classes:
-            return {}
-        return {"label": ContextSpec((), "int32", self.num_classes, self.num_classes)}
+        return label_spec(self.num_classes)
 
     def receptive_field(self, num_sites=None):
         lookback = 1 + sum(conv.lookback for conv in self._convs)

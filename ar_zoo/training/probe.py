@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ar_zoo.core import arguments, checks
+
 _RIDGE = 1e-3  # of the features' mean variance, which is 1: enough where features depend on each other
 
 
@@ -25,7 +27,11 @@ def pooled_features(model, x, layer: int | None = None, batch_size: int = 64) ->
 
     if not hasattr(model, "features"):
         raise ValueError(f"`model` must offer `features`, as ImageGPT does; got {type(model).__name__}.")
-    x = np.asarray(x)
+    arguments.whole(batch_size=batch_size)
+    x = np.asarray(checks.symbols(model, x))
+    if not len(x):
+        raise ValueError("`x` must hold at least one event; got none.")
+    model.features(x[:1], layer=layer)  # here a `layer` that there is not is refused in one line
     features = tf.function(lambda rows: model.features(rows, layer=layer))
     pooled = []
     for start in range(0, len(x), batch_size):
@@ -47,10 +53,15 @@ def linear_probe(train: tuple, valid: tuple) -> float:
     """
     (features, labels), (other_features, other_labels) = train, valid
     for name, (given, classes) in (("train", train), ("valid", valid)):
-        if np.ndim(given) != 2 or np.shape(classes) != np.shape(given)[:1]:
+        if np.ndim(given) != 2 or np.shape(classes) != np.shape(given)[:1] or not np.size(given):
             raise ValueError(
-                f"`{name}` must hold features [N, units] and classes [N]; got shapes {np.shape(given)}, {np.shape(classes)}."
+                f"`{name}` must hold features [N, units] and classes [N], at least one; got shapes {np.shape(given)}, "
+                f"{np.shape(classes)}."
             )
+    if features.shape[1] != other_features.shape[1]:
+        raise ValueError(
+            f"`valid` must hold as many features as `train`, {features.shape[1]}; got {other_features.shape[1]}."
+        )
     classes = np.unique(labels)
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
     features, other_features = ((given - mean) / deviation for given in (features, other_features))

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
+from ar_zoo.coding import decompress
 from ar_zoo.coding.container import FORMAT_VERSION, Chunk, Container, parse
 
 FILE = Container(
@@ -90,3 +91,9 @@ def test_headers_that_are_too_long_are_refused():
     noise = np.random.default_rng(0).bytes(40_000).hex()
     with pytest.raises(ValueError, match="Shorten the names"):
         Container(bytes(16), 1, {"model": noise}, ()).to_bytes()
+
+
+@pytest.mark.parametrize("data", ["abc", None, 5])
+def test_what_is_no_bytes(data):
+    with pytest.raises(ValueError, match="`data` must be the bytes of a file"):
+        decompress(None, data)

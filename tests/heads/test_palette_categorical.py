@@ -102,3 +102,18 @@ def test_bad_palettes(palette):
 def test_bad_pixels(values):
     with pytest.raises(ValueError, match="`values` must"):
         PaletteCategorical(COLOURS).encode(values)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PaletteCategorical.even(1), "`levels`"),
+        (lambda: PaletteCategorical.even("a"), "`levels`"),
+        (lambda: PaletteCategorical(5), "`palette` must hold colours"),
+        (lambda: PaletteCategorical(["ab"]), "`palette` must hold colours"),
+        (lambda: PaletteCategorical.from_images(3, 2), "`images` must be pixels"),
+    ],
+)
+def test_what_is_no_palette(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

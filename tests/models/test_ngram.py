@@ -144,6 +144,7 @@ def test_receptive_field(order):
     [
         (lambda model: model.fit(walks(2, 5), epochs=2), "`epochs` must be 1"),
         (lambda model: model.fit({"x": walks(2, 5), "sample_weight": np.ones(2)}), "`sample_weight` must be left out"),
+        (lambda model: model.fit(walks(2, 5), sample_weight=np.ones(2)), "`sample_weight` must be left out"),
         (lambda model: model.fit(np.zeros((0, 5), np.int32)), "`x` must hold at least one symbol"),
         (lambda model: model.fit(walks(20, 12)), r"`max_contexts` must be at least \d+ for these data; got 5"),
     ],

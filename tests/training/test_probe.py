@@ -66,3 +66,26 @@ def test_training_takes_the_palette_from_the_data():
     assert head != PaletteCategorical.even(16, 1)
     error = np.abs(head.decode(head.encode(part.values[:100])).astype(int) - part.values[:100]).mean()
     assert error < 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(batch_size=0), "`batch_size`"),
+        (dict(x=np.zeros((0, 3, 4), "int32")), "`x` must hold at least one event"),
+        (dict(x=np.full((1, 3, 4), 99)), "`x` must hold symbols"),
+        (dict(layer=9), "^`layer` must be at most"),
+    ],
+    ids=str,
+)
+def test_features_refuse(arguments, message):
+    model = ar_zoo.create("image_gpt.tiny")
+    with pytest.raises(ValueError, match=message):
+        pooled_features(model, **({"x": np.zeros((2, 3, 4), "int32")} | arguments))
+
+
+def test_probes_refuse():
+    with pytest.raises(ValueError, match="`valid` must hold as many features as `train`, 2; got 4"):
+        linear_probe((np.zeros((3, 2)), np.zeros(3)), (np.zeros((3, 4)), np.zeros(3)))
+    with pytest.raises(ValueError, match=r"`train` must hold .* at least one"):
+        linear_probe((np.zeros((0, 2)), np.zeros(0)), (np.zeros((3, 2)), np.zeros(3)))
