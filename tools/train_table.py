@@ -319,24 +319,22 @@ def _cells(row, at) -> list[str]:
 
 
 def _plot(found, path):
-    from matplotlib.figure import Figure
+    from ar_zoo.data.writers import figure_into
 
-    figure = Figure(figsize=(8, 1.2 + 0.4 * len(found)), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
     names = [f"{row['spec']}{'' if row['comparable'] else ' *'}\n{_cells(row, ())[1]}" for row in found]
     best = [min(row["valid_bits_per_dim_by_epoch"]) for row in found]
     places = range(len(found))
-    axes.barh(places, [row["train_bits_per_dim"] for row in found], height=0.75, color=_GREY, label="train")
-    bars = axes.barh(places, best, height=0.4, color=_BLUE, label="validation")
-    axes.bar_label(bars, fmt="{:.4f}", padding=4)
-    axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
-    axes.margins(x=0.15)
-    axes.set(xlabel="bits per dimension")
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+    with figure_into(path, 8, 1.2 + 0.4 * len(found)) as figure:
+        axes = figure.add_subplot()
+        axes.barh(places, [row["train_bits_per_dim"] for row in found], height=0.75, color=_GREY, label="train")
+        bars = axes.barh(places, best, height=0.4, color=_BLUE, label="validation")
+        axes.bar_label(bars, fmt="{:.4f}", padding=4)
+        axes.set_yticks(places, names, fontsize=8)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.set(xlabel="bits per dimension")
+        axes.legend(frameon=False, fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`sample`: what a model draws, into files."""
+"""`sample` and `inpaint`: what a model draws, into files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_zoo.cli.start import MODEL_HELP, load
+from ar_zoo.uses.inpaint import KEEP
 
 
 def add_to(command):
@@ -32,6 +33,30 @@ def add_to(command):
     add("--sample-rate", type=int, help="samples per second of sound (default the model's, or 8000)")
     add("--batch-size", type=int, help="how many are drawn at once (default all); text: all")
     add("--out", help="the file (default MODEL.png or MODEL.wav here; text goes to the terminal)")
+
+    examples = (
+        "gated_pixel_cnn.mnist --image shipped:digits:0 shipped:digits:7 --keep top --num 6 --out halves.png",
+        "gated_pixel_cnn.mnist --image shipped:digits:3 --keep frame:8,8,12,12",
+        "runs/orderless/best --image digit.png --keep my_mask.png",
+    )
+    add = command("inpaint", _inpaint, "complete images of which a part is known, into a PNG", *examples).add_argument
+    add("model", help=f"of images: {MODEL_HELP}")
+    help = "pictures of the model's size, or DATA:INDEX, image number INDEX of DATA, from 0"
+    add("--image", nargs="+", required=True, help=help)
+    help = (
+        f"what is known, all that is named: {KEEP}; or a picture, white where it is known. Known pixels are kept and the "
+        "others drawn in the model's order, so what is known later does not inform what is drawn earlier: a model that draws "
+        "from the top left makes little of `bottom`. An orderless one (nade with orderless=True) is informed by all"
+    )
+    add("--keep", nargs="+", default=["top"], help=f"{help} (default top)")
+    add("--split", default="valid", help="of DATA: train, valid or test (default valid)")
+    add("--num", type=int, default=4, help="draws of each image (default 4)")
+    add("--seed", type=int, default=0, help="the same seed draws the same (default 0)")
+    add("--temperature", type=float, default=1.0, help="below 1 is safer, 0 takes the likeliest symbol (default 1)")
+    add("--label", type=int, nargs="+", help="classes, one for all or one an image (default what DATA say)")
+    add("--no-labels", action="store_true", help="do not tell the model the labels of DATA")
+    add("--batch-size", type=int, help="how many are drawn at once (default all)")
+    add("--out", default="inpainted.png", help="a row an image: original, known part, draws (default inpainted.png)")
 
 
 def _sample(options):
@@ -66,3 +91,28 @@ def _sample(options):
         written = drawing.write_drawn(model, x, out, options.sample_rate, columns)
     for path in written:
         print(path.resolve())
+
+
+def _inpaint(options):
+    if Path(options.out).suffix.lower() != ".png":
+        raise ValueError(f"`--out` must end in .png; got {options.out}.")
+    model = load(options.model)
+    from ar_zoo import data, drawing, uses
+    from ar_zoo.uses.inpaint import picture
+
+    if drawing.data_kind(model) != "image":
+        raise ValueError(f"`inpaint` needs a model of images; {options.model} draws {drawing.data_kind(model)}.")
+    read = [drawing.read_image(model, source, options.split) for source in options.image]
+    images, labels = np.stack([image for image, _ in read]), [label for _, label in read]
+    mask = uses.known_pixels(options.keep, *images.shape[1:3], options.seed)
+    if options.label is not None:
+        if len(options.label) not in (1, len(images)):
+            raise ValueError(f"`--label` must be one for all, or one for each of {len(images)} images.")
+        context = np.resize(options.label, len(images))
+    else:
+        told = "label" in model.context_spec and not options.no_labels and None not in labels
+        context = np.array(labels) if told else None
+    how = dict(temperature=options.temperature, batch_size=options.batch_size)
+    drawn = uses.complete(model, images, mask, options.num, options.seed, context, **how)
+    data.write_png(options.out, picture(model, images, mask, drawn))
+    print(Path(options.out).resolve())
