@@ -6,5 +6,14 @@ from ar_zoo.heads.categorical import Categorical
 from ar_zoo.heads.discretized_logistic_mixture import DiscretizedLogisticMixture
 from ar_zoo.heads.mu_law_categorical import MuLawCategorical
 from ar_zoo.heads.palette_categorical import PaletteCategorical
+from ar_zoo.heads.predictive_logistic_mixture import PredictiveLogisticMixture
 
-__all__ = ["Bernoulli", "Categorical", "DiscretizedLogisticMixture", "Head", "MuLawCategorical", "PaletteCategorical"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "DiscretizedLogisticMixture",
+    "Head",
+    "MuLawCategorical",
+    "PaletteCategorical",
+    "PredictiveLogisticMixture",
+]

@@ -16,12 +16,15 @@ class Head(Configurable):
         num_symbols: size of the alphabet of one coordinate.
         params_size: how many channels the network emits for a site.
         noise_shape: shape of the uniform noise that draws one site.
+        predicts: whether its parameters start from the pixels around a site; the model then hands what the network
+            says through `around(params, neighbours)`, with the colours of `ar_zoo.layers.PixelNeighbours`.
     """
 
     site_shape: tuple[int, ...] = ()
     num_symbols: int
     params_size: int
     noise_shape: tuple[int, ...] = (1,)
+    predicts: bool = False
 
     def distribution(self, params, temperature=1.0):
         """A TFP distribution over one site, batched like `params` without its last axis."""

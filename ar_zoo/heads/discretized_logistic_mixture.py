@@ -21,9 +21,6 @@ from keras import ops
 
 from ar_zoo.heads.base import Head, draw_index, greedy_or, most_likely, positive, softplus
 
-# Below, a level's neighbours are out of reach; above, all levels are alike, and the width of one is lost in float32.
-_LOG_SCALES = (-7.0, 30.0)
-
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class DiscretizedLogisticMixture(Head):
@@ -37,6 +34,9 @@ class DiscretizedLogisticMixture(Head):
         num_levels: levels of one channel.
         channels: 1 or 3 (3 couples the channels as PixelCNN++ does).
     """
+
+    # Below, a level's neighbours are out of reach; above, all levels are alike, and the width of one is lost in float32.
+    log_scale_range = (-7.0, 30.0)
 
     def __init__(self, num_components: int = 10, num_levels: int = 256, channels: int = 3):
         if channels not in (1, 3):
@@ -58,8 +58,12 @@ class DiscretizedLogisticMixture(Head):
         k, c = self.num_components, self.channels
         logits, rest = params[..., :k], params[..., k:]
         rest = ops.reshape(rest, (*ops.shape(params)[:-1], k, 2 * c + self.num_couplings))
-        log_scales = ops.clip(rest[..., c : 2 * c], *_LOG_SCALES)
-        return logits, rest[..., :c], log_scales, ops.tanh(rest[..., 2 * c :])
+        log_scales = ops.clip(rest[..., c : 2 * c], *self.log_scale_range)
+        return logits, rest[..., :c], log_scales, self._coupled(rest[..., 2 * c :])
+
+    @staticmethod
+    def _coupled(raw):
+        return ops.tanh(raw)
 
     def distribution(self, params, temperature=1.0):
         from tensorflow_probability import distributions as tfd

@@ -22,7 +22,7 @@ from ar_zoo.core.cache import site_by_site
 from ar_zoo.core.context import label_spec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
+from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, PredictiveLogisticMixture
 from ar_zoo.layers import (
     Conditioning,
     GatedActivation,
@@ -33,6 +33,7 @@ from ar_zoo.layers import (
     ResidualSkip,
 )
 from ar_zoo.layers.masked_conv import compose_reach
+from ar_zoo.layers.neighbours import Predictions
 
 
 @register("gated_pixel_cnn")
@@ -42,7 +43,7 @@ class GatedPixelCNN(AutoregressiveModel):
     Args:
         image_shape: (height, width, channels).
         head: `Categorical` or `Bernoulli` draw channel after channel (R, then G given R, then B given both), a
-            `DiscretizedLogisticMixture` the whole pixel.
+            `DiscretizedLogisticMixture` or `PredictiveLogisticMixture` the whole pixel.
         num_layers: gated layers after the first.
         units: channels of each stack; a multiple of the number of channels drawn one by one.
         input_kernel_size, kernel_size: of the first layer and of the others.
@@ -68,7 +69,7 @@ class GatedPixelCNN(AutoregressiveModel):
         dropout=0.0,
         **kwargs,
     ):
-        arguments.image(image_shape, head)
+        arguments.image(image_shape, head, neighbours=True)
         arguments.whole(0, num_layers=num_layers)
         arguments.whole(units=units)
         arguments.kernels(input_kernel_size=input_kernel_size, kernel_size=kernel_size)
@@ -107,6 +108,7 @@ class GatedPixelCNN(AutoregressiveModel):
         self._hidden = MaskedConv2D(units, 1, "B", self._groups, name="hidden", **policy)
         outputs = head.params_size * self._groups
         self._output = MaskedConv2D(outputs, 1, "B", self._groups, name="output", **policy)
+        self._predictions = Predictions(head, self.dtype_policy)
         self.build()
 
     @property
@@ -130,7 +132,8 @@ class GatedPixelCNN(AutoregressiveModel):
             activation = self._drop(self._gate(layer.row_conv(h) + link), training=training)
             h, skip = layer.wiring(activation, h)
             skips = skips + skip
-        return self._to_params(self._output(ops.relu(self._hidden(ops.relu(skips)))))
+        params = self._output(ops.relu(self._hidden(ops.relu(skips))))
+        return self._predictions(self._to_params(params), x)
 
     def _to_params(self, y):
         return y if self.head.site_shape else self._features.split_groups(y)
@@ -145,13 +148,14 @@ class GatedPixelCNN(AutoregressiveModel):
             vertical = compose_reach(layer.column_conv.reach(height, width), vertical)
             along = compose_reach(layer.row_conv.reach(height, width), horizontal)
             horizontal = along | horizontal | np.kron(vertical, all_groups)
-        return horizontal
+        return self._predictions.reach(height, width, horizontal)
 
     # Cached: the vertical stack once a row, the horizontal stack once a site.
 
     def cache_spec(self, max_sites):
         _, width, channels = self.image_shape
         spec = {"window": self._features.window_spec(self._layers_of_stacks[0].left, channels)}
+        spec["predictions"] = self._predictions.cache_spec(width, channels)
         for layer in self._layers_of_stacks:
             spec[layer.name] = {"rows": layer.column_conv.rows_spec(width), "link": layer.row_conv.link_spec(width)}
             if not layer.first:
@@ -163,7 +167,7 @@ class GatedPixelCNN(AutoregressiveModel):
         batch, number = prev.shape[0], index // (width * self._groups)
         label = context["label"] if self.num_classes else None
         row = self._features(ops.reshape(prev, (batch, width, channels)))
-        new = {"window": ops.full_like(cache["window"], -1)}
+        new = {"window": ops.full_like(cache["window"], -1), "predictions": cache["predictions"]}
         for layer in self._layers_of_stacks:
             v, rows = layer.column_conv.step_row(row, cache[layer.name]["rows"])
             v = v if layer.positions is None else layer.positions.row(v, number)
@@ -189,13 +193,15 @@ class GatedPixelCNN(AutoregressiveModel):
             both = layer.wiring.onto(self._gate(pre), both)
         hidden = ops.relu(self._hidden.step_window(ops.expand_dims(ops.relu(both[:, self.units :]), 1)))
         params = self._to_params(self._output.step_window(ops.expand_dims(hidden, 1)))
-        params = ops.reshape(params, (-1, self._groups, self.head.params_size))
-        return self._features.chosen(params, index), new
+        params = self._features.chosen(ops.reshape(params, (-1, self._groups, self.head.params_size)), index)
+        params, new["predictions"] = self._predictions.step(params, prev, cache["predictions"], index)
+        return params, new
 
     SMALL = (
         dict(image_shape=(2, 2, 2), head=Categorical(3)),
         dict(image_shape=(2, 3, 1), head=Bernoulli()),
         dict(image_shape=(1, 2, 3), head=DiscretizedLogisticMixture(2, 3, 3)),
+        dict(image_shape=(2, 2, 3), head=PredictiveLogisticMixture(2)),
     )
 
     PRESETS = {
@@ -219,6 +225,15 @@ class GatedPixelCNN(AutoregressiveModel):
             num_classes=10,
             label_dropout=0.25,
             dropout=0.1,
+        ),
+        "emoji": dict(
+            image_shape=(32, 32, 3),
+            head=PredictiveLogisticMixture(),
+            num_layers=5,
+            units=40,
+            input_kernel_size=5,
+            dilations=(1, 1, 2, 4),
+            positions=True,
         ),
         "benchmark": dict(image_shape=(28, 28, 1), head=Categorical(256), num_layers=8, units=64),
     }

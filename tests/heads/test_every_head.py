@@ -13,7 +13,14 @@ from scipy.stats import chi2
 
 from ar_zoo import heads
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, MuLawCategorical, PaletteCategorical
+from ar_zoo.heads import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    MuLawCategorical,
+    PaletteCategorical,
+    PredictiveLogisticMixture,
+)
 
 HEADS = [
     Bernoulli(),
@@ -22,6 +29,7 @@ HEADS = [
     PaletteCategorical.even(2, 2),
     DiscretizedLogisticMixture(3, 9, channels=1),
     DiscretizedLogisticMixture(2, 4, channels=3),
+    PredictiveLogisticMixture(3, outside=1, mirror=False),
 ]
 
 
@@ -107,7 +115,8 @@ def test_temperature_zero_is_greedy(head):
 def _middle(head, params):
     k, c = head.num_components, head.channels
     component = params[k:].reshape(k, -1)[np.argmax(params[:k])]
-    means, (alpha, beta, gamma) = component[:c], (*np.tanh(component[2 * c :]), 0, 0, 0)[:3]
+    squashed = component[2 * c :] if isinstance(head, PredictiveLogisticMixture) else np.tanh(component[2 * c :])
+    means, (alpha, beta, gamma) = component[:c], (*squashed, 0, 0, 0)[:3]
     values = []
     for channel in range(c):
         shift = (0, alpha * sum(values[:1]), beta * sum(values[:1]) + gamma * sum(values[1:2]))[channel]

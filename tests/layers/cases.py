@@ -64,6 +64,7 @@ CASES = {
     "sinusoidal_positions": (layers.SinusoidalPositions, dict(max_wavelength=50), [values(_HEADS), np.arange(7)]),
     "rotary_positions": (layers.RotaryPositions, dict(max_wavelength=50), [values(_HEADS), np.arange(7)]),
     "pixels": (layers.PixelFeatures, dict(num_symbols=5, groups=2), [symbols((2, 4, 5, 2))]),
+    "neighbours": (layers.PixelNeighbours, dict(num_levels=5, outside=3), [symbols((2, 4, 5, 2), 0)]),
     "pixel_positions": (layers.PixelPositions, {}, [values(_IMAGE)]),
     "recurrent": (layers.Recurrent, dict(units=6, cell="gru"), [values(_SEQUENCE)]),
     "recurrent_lstm": (layers.Recurrent, dict(units=6), [values(_SEQUENCE)]),

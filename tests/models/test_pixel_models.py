@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ar_zoo
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
+from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, PredictiveLogisticMixture
 from ar_zoo.models.gated_pixel_cnn import GatedPixelCNN
 from ar_zoo.models.pixel_cnn import PixelCNN
 from ar_zoo.testing import laws
@@ -51,6 +51,23 @@ def test_the_blind_spot_is_in_the_values(family):
     changed[:, 5, 6] = (changed[:, 5, 6] + 1) % 3
     difference = np.abs(np.asarray(model(changed)) - np.asarray(model(x)))[:, 6, 4].max()
     assert (difference > 1e-9) == (cls is GatedPixelCNN)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("family", ["pixel_cnn", "gated_pixel_cnn"])
+def test_predictions_from_neighbours(family, channels):
+    """Laws 1 to 3 with a head that starts from the pixels around a site (`pixel_cnn_pp.tiny` has one in all laws)."""
+    base = {"pixel_cnn": PixelCNN, "gated_pixel_cnn": GatedPixelCNN}[family]
+    head = PredictiveLogisticMixture(5, channels, num_free=1)
+    tiny = base.PRESETS["tiny"] | dict(image_shape=(3, 5, channels), head=head, units=6)
+    variant = type("Variant", (base,), {"PRESETS": {"tiny": tiny}})
+    for law in (laws.causality, laws.completeness, laws.step_equals_call, laws.ragged_rows):
+        law(variant)
+
+
+def test_a_family_that_hands_no_neighbours():
+    with pytest.raises(ValueError, match=r"`head` starts from the pixels around a site, which this family"):
+        ar_zoo.create("pixel_snail.tiny", image_shape=(3, 4, 3), head=PredictiveLogisticMixture(4))
 
 
 @pytest.mark.parametrize("family", ["pixel_cnn", "gated_pixel_cnn"])
