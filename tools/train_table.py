@@ -6,9 +6,10 @@
         --out runs/binary gated_pixel_cnn.mnist:num_layers=4,units=32,dropout=0,batch_size=64
 
 A MODEL is a name of `ar-zoo list`, with arguments of its constructor after a colon. Image size, channels and alphabet come
-from the data. `head` is a word: `categorical`, `bernoulli`, `mixture10` (discretised logistics), `categorical16` (levels),
-`palette512` (colours; bits are then of colours, and not to be compared with the others'). Models are unconditional unless
-`num_classes` is given. `batch_size`, `learning_rate`, `weight_decay`, `warmup_steps`, `average` and `shift` go to training.
+from the data. `head` is a word: `categorical`, `bernoulli`, `mixture10` (discretised logistics), `predictive` (a mixture
+that starts from the pixels around), `categorical16` (levels), `palette512` (colours; bits are then of colours, and not to be
+compared with the others'). Models are unconditional unless `num_classes` is given. `batch_size`, `learning_rate`,
+`weight_decay`, `warmup_steps`, `average` and `shift` go to training.
 
 Every row trains in a process of its own, one after the other, and is validated after every epoch; validation does not count
 in its minutes, compiling does. The table gives the figure at the end and the best. A row that is finished is kept in the
@@ -239,6 +240,8 @@ def fitted(name: str, given: dict, part, binarized: bool) -> dict:
 
 def _word(head) -> str:
     kind = type(head).__name__
+    if kind == "PredictiveLogisticMixture":
+        return "predictive"
     if kind == "DiscretizedLogisticMixture":
         return f"mixture{head.num_components}"
     return f"palette{head.num_symbols}" if kind == "PaletteCategorical" else "levels"
@@ -250,18 +253,20 @@ def make_head(word: str, channels: int, binarized: bool):
 
     kind, number = re.fullmatch(r"([a-z]*)(\d*)", word).groups()
     number, levels = int(number or 0), 2 if binarized else 256
-    if kind == "bernoulli" or (binarized and kind in ("levels", "mixture")):
+    if kind == "bernoulli" or (binarized and kind in ("levels", "mixture", "predictive")):
         return heads.Bernoulli()
     if kind in ("levels", "categorical"):
         number = number or levels
         return heads.Categorical(number, source_levels=None if number == levels else levels)
     if kind == "mixture":
         return heads.DiscretizedLogisticMixture(number or 10, levels, channels)
+    if kind == "predictive":
+        return heads.PredictiveLogisticMixture(levels, channels)
     if kind == "palette":  # of grey pixels, all their levels; of colours k-means on the data finds the best
         even = heads.PaletteCategorical.even
         return even(levels, 1) if channels == 1 else even(round((number or 512) ** (1 / channels)), channels)
     raise ValueError(
-        f"`head` must be bernoulli, categorical, mixture or palette, with or without a number; got {word!r}."
+        f"`head` must be bernoulli, categorical, mixture, predictive or palette, with or without a number; got {word!r}."
     )
 
 

@@ -1,4 +1,4 @@
-"""`sample` and `inpaint`: what a model draws, into files."""
+"""`sample`, `inpaint`, `colorize` and `upscale`: what a model draws, into files."""
 
 from __future__ import annotations
 
@@ -58,6 +58,29 @@ def add_to(command):
     add("--batch-size", type=int, help="how many are drawn at once (default all)")
     add("--out", default="inpainted.png", help="a row an image: original, known part, draws (default inpainted.png)")
 
+    _add_from_known(command, "colorize", "colour grey images", "runs/gated_pixel_cnn_emoji_color/best", "coloured.png")
+    _add_from_known(command, "upscale", "make images larger", "runs/gated_pixel_cnn_emoji_large/best", "upscaled.png")
+
+
+def _add_from_known(command, name, what, model, out):
+    examples = f"{model} --image shipped:emoji:0 shipped:emoji:7 --num 6 --out {out}", f"{model} --image picture.png"
+    summary = f"{what}, into a PNG, with a model that was trained for it (`known_shape`)"
+    add = command(name, _from_known, summary, *examples).add_argument
+    add("model", help=f"that is given a picture: {MODEL_HELP}")
+    add(
+        "--image",
+        nargs="+",
+        required=True,
+        help="pictures of the model's size or of the size that it is given, or DATA:INDEX, image number INDEX of DATA, from 0. "
+        "The model is told only what it was trained to be: their brightness, or a smaller picture",
+    )
+    add("--split", default="valid", help="of DATA: train, valid or test (default valid)")
+    add("--num", type=int, default=4, help="draws of each image (default 4)")
+    add("--seed", type=int, default=0, help="the same seed draws the same (default 0)")
+    add("--temperature", type=float, default=1.0, help="below 1 is safer, 0 takes the likeliest symbol (default 1)")
+    add("--batch-size", type=int, help="how many are drawn at once (default all)")
+    add("--out", default=out, help=f"a row an image: what is known, draws, original (default {out})")
+
 
 def _sample(options):
     model = load(options.model)
@@ -93,9 +116,29 @@ def _sample(options):
         print(path.resolve())
 
 
+def _from_known(options):
+    _check_png(options.out)
+    model = load(options.model)
+    from ar_zoo import data, drawing, uses
+    from ar_zoo.uses.from_known import picture
+
+    if "image" not in model.context_spec:
+        raise ValueError(f"{options.model} is not given pictures: it must have been trained with `known_shape`.")
+    smaller = model.context_spec["image"].shape[:2]
+    images = np.stack([drawing.read_image(model, source, options.split, smaller)[0] for source in options.image])
+    how = dict(temperature=options.temperature, batch_size=options.batch_size)
+    drawn = uses.draw_from_known(model, images, options.num, options.seed, **how)
+    data.write_png(options.out, picture(model, images, drawn))
+    print(Path(options.out).resolve())
+
+
+def _check_png(out):
+    if Path(out).suffix.lower() != ".png":
+        raise ValueError(f"`--out` must end in .png; got {out}.")
+
+
 def _inpaint(options):
-    if Path(options.out).suffix.lower() != ".png":
-        raise ValueError(f"`--out` must end in .png; got {options.out}.")
+    _check_png(options.out)
     model = load(options.model)
     from ar_zoo import data, drawing, uses
     from ar_zoo.uses.inpaint import picture
