@@ -10,7 +10,7 @@ def encode(model, part, window=None, labels=False) -> Examples:
     """Raw data as the model's symbols, ready to be cut into batches.
 
     Args:
-        model: an `AutoregressiveModel`.
+        model: a `DensityModel`, such as an `AutoregressiveModel`.
         part: what `ar_zoo.data.read` gives.
         window: length of the pieces that sound, text and series are cut into.
         labels: whether the data's labels are the context "label".
@@ -23,7 +23,7 @@ def encode(model, part, window=None, labels=False) -> Examples:
         if part.labels is None:
             raise ValueError(f"The recipe wants labels, and {part.source} has none.")
         context = {"label": part.labels}
-    examples = Examples(model.head.encode(part.values), context, window)
+    examples = Examples(model.encode(part.values), context, window)
     # Refused here, in one line, and not inside a compiled step.
     checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
     checks.context(model, context)
