@@ -26,6 +26,16 @@ def _checked_symbols(model, x, name="x"):
     return x
 
 
+def steps(model):
+    """Refuses what does not draw site by site."""
+    if not hasattr(model, "step"):
+        without = ", which has no step" if hasattr(model, "log_prob") else ""
+        raise ValueError(
+            "`model` must be an AutoregressiveModel, such as `ar_zoo.load` gives, that draws site by site; got "
+            f"{type(model).__name__}{without}."
+        )
+
+
 def mask(model, x, value):
     if value is None:
         return None
