@@ -85,9 +85,10 @@ def _add_from_known(command, name, what, model, out):
 def _sample(options):
     model = load(options.model)
     from ar_zoo import data, drawing
+    from ar_zoo.core import checks
 
     kind, name = drawing.data_kind(model), Path(options.model.rstrip("/")).name
-    suffix = {"image": ".png", "sound": ".wav"}.get(kind, ".txt")
+    suffix = {"image": ".png", "sound": ".wav", "table": ".csv", "series": ".csv"}.get(kind, ".txt")
     out = Path(options.out or f"{name}{suffix}")
     if kind in ("image", "sound") and out.suffix.lower() != suffix:
         raise ValueError(f"`--out` must end in {suffix} for {name}; got {out}.")
@@ -108,8 +109,11 @@ def _sample(options):
         sites, many = options.sites, dict(batch_size=options.batch_size, progress=options.batch_size is not None)
         if kind == "sound" and sites is None:
             sites = round(options.seconds * drawing.sample_rate_of(model, options.sample_rate))
-        prefix = None if options.prefix is None else drawing.read_prefix(model, options.prefix, options.sample_rate)
-        x = model.sample(count, prefix=prefix, num_sites=sites, **common, **many)
+        if options.prefix is not None:
+            many["prefix"] = drawing.read_prefix(model, options.prefix, options.sample_rate)
+        if checks.num_sites(model, sites) and model.num_sites is None:
+            many["num_sites"] = sites
+        x = model.sample(count, **common, **many)
         columns = len(options.label) if options.label and len(options.label) > 1 else None
         written = drawing.write_drawn(model, x, out, options.sample_rate, columns)
     for path in written:
