@@ -1,4 +1,4 @@
-"""Data, in and out: read images, sound and text; hand them to `fit` in a reproducible order; write what was drawn.
+"""Data, in and out: read images, sound, text and numbers; hand them to `fit` in a reproducible order; write what was drawn.
 
     from ar_zoo import data
     digits = data.read("shipped:digits")

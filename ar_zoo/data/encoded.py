@@ -12,7 +12,7 @@ def encode(model, part, window=None, labels=False) -> Examples:
     Args:
         model: an `AutoregressiveModel`.
         part: what `ar_zoo.data.read` gives.
-        window: length of the pieces that sound and text are cut into.
+        window: length of the pieces that sound, text and series are cut into.
         labels: whether the data's labels are the context "label".
 
     Example:

@@ -24,7 +24,7 @@ def read_text(path: Path, split: str) -> Data:
 
     Example: `read_text(Path("kjv_train.txt"), "valid").source` is "kjv_valid.txt"
     """
-    return _read_part(_parts_beside(path), split, str(path))
+    return _read_part(splits.parts_beside(path), split, str(path))
 
 
 def read_text_folder(folder: Path, split: str) -> Data:
@@ -47,15 +47,6 @@ def read_text_folder(folder: Path, split: str) -> Data:
 def text_parts(folder: Path) -> list[Path]:
     """The folder's texts that have "train", "valid" or "test" in their names."""
     return [path for path in sorted(folder.glob("*.txt")) if splits.word_in(path.stem)]
-
-
-def _parts_beside(path: Path) -> dict[str, Path]:
-    word = splits.word_in(path.stem)
-    if word is None:
-        return {"train": path}
-    before, after = path.stem[: word.start()], path.stem[word.end() :]
-    names = {name: path.with_name(f"{before}{name}{after}{path.suffix}") for name in splits.SPLITS}
-    return {name: other for name, other in names.items() if other.is_file()} | {splits.part_called(word.group()): path}
 
 
 def _read_part(parts: dict[str, Path], split: str, source: str) -> Data:

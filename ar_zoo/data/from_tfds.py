@@ -14,8 +14,9 @@ import numpy as np
 from ar_zoo.data import dataset, splits
 
 FORMS = (
-    "shipped:digits, shipped:speech or shipped:text; a path to an .npz or .txt file; a path to a folder of WAV or "
-    "PNG files; a TensorFlow Datasets name such as mnist, cifar10 or tfds:ljspeech"
+    "shipped:digits, shipped:speech, shipped:text, shipped:cancer or shipped:sunspots; a path to an .npz, .csv or "
+    ".txt file; a path to a folder of WAV or PNG files; sklearn:breast_cancer; a TensorFlow Datasets name such as "
+    "mnist, cifar10 or tfds:ljspeech"
 )
 
 
@@ -103,8 +104,8 @@ def _feature(builder, kind: str | None, source: str) -> tuple[str, str]:
         "sound": (tfds.features.Audio,),
         "text": (tfds.features.Text,),
     }
-    for candidate in dataset.KINDS if kind is None else (kind,):
-        key = _first(builder, types[candidate])
+    for candidate in types if kind is None else (kind,):
+        key = _first(builder, types.get(candidate, ()))
         if key is not None:
             return candidate, key
     raise ValueError(
@@ -145,5 +146,5 @@ def _explained(builder) -> Iterator[None]:
         raise ValueError(
             f"the data set {builder.name!r} is not in {os.fspath(builder.data_dir)} and cannot be downloaded or "
             f"prepared: {error}. With a network, try again; without one, pass the path of a file or folder that you "
-            "have (--data PATH), or shipped:digits, shipped:speech, shipped:text."
+            "have (--data PATH), or one that is shipped (shipped:digits, …)."
         ) from error

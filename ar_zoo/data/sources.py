@@ -6,13 +6,19 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ar_zoo.data import from_folders, from_npz, from_text, from_tfds, splits
+from ar_zoo.data import from_csv, from_folders, from_npz, from_sklearn, from_text, from_tfds, splits
 from ar_zoo.data.binarize import binarized
 from ar_zoo.data.dataset import KINDS, Data
 
 #: Small real data sets that travel inside the package; see `shipped/README.md` for their sources and licences.
-SHIPPED = {"digits": "digits.npz", "speech": "speech.npz", "text": "text_train.txt"}
-_SUFFIXES = (".npz", ".txt", *from_folders.SOUND_SUFFIXES, *from_folders.IMAGE_SUFFIXES)
+SHIPPED = {
+    "digits": "digits.npz",
+    "speech": "speech.npz",
+    "text": "text_train.txt",
+    "cancer": "cancer.npz",
+    "sunspots": "sunspots.npz",
+}
+_SUFFIXES = (".npz", ".txt", ".csv", *from_folders.SOUND_SUFFIXES, *from_folders.IMAGE_SUFFIXES)
 _FOLDER = Path(__file__).parent / "shipped"
 
 
@@ -28,10 +34,12 @@ def read(
 
     | source | read as |
     |---|---|
-    | "shipped:digits", "shipped:speech", "shipped:text" | small real data inside the package |
-    | an `.npz` file | images or sound; the layouts are in `from_npz.py` |
+    | "shipped:digits", and so speech, text, cancer, sunspots | small real data inside the package |
+    | an `.npz` file | images, sound, a table or series; the layouts are in `from_npz.py` |
+    | a `.csv` file | a table, or of one column a series; `X_train.csv` finds `X_valid.csv` |
     | a `.txt` file | text; `X_train.txt` finds `X_valid.txt` |
     | a folder | of `*train*.txt`, `*valid*.txt`; of WAV or FLAC files; or of PNG or JPEG files, folders are classes |
+    | "sklearn:NAME" | a table that scikit-learn ships, in an order drawn from seed 0; it must be installed |
     | any other name, or "tfds:NAME" | TensorFlow Datasets; downloaded the first time |
 
     What exists as a file or folder is read as such; "tfds:mnist" is meant for a data set whatever lies here.
@@ -40,14 +48,14 @@ def read(
         source: what to read.
         split: "train", "valid" or "test". Without a validation part "valid" is the test part, and without either, the
             last 10 % of the train part (every tenth file of a folder), which "train" then leaves out.
-        kind: "image", "sound" or "text": which to take of a source that has several, and a check on the others.
+        kind: "image", "sound", "text", "table" or "series": which to take of a source that has several, and a check on the others.
         sample_rate: samples per second that sound must have, and that sound has which does not tell. Nothing is
             resampled.
         binarize: images become black and white, at random from one seed, through the parts in the order train, valid,
             test: always the same.
 
     Returns:
-        a `Data`.
+        a `Data`. Tables and series are standardised by their train part; `Data` says how.
 
     Raises:
         ValueError: if the source is not found, damaged, empty, or not of that kind, split or rate.
@@ -74,6 +82,8 @@ def _read(source: str | os.PathLike, split: str, kind: str | None, sample_rate: 
         return _read_path(_shipped(name), split, kind, sample_rate)
     if name.startswith("tfds:"):
         return from_tfds.read_tfds(name.removeprefix("tfds:"), split, kind)
+    if name.startswith("sklearn:"):
+        return from_sklearn.read_sklearn(name.removeprefix("sklearn:"), split)
     path = Path(name).expanduser()
     if name and path.exists():
         return _read_path(path, split, kind, sample_rate)
@@ -98,8 +108,10 @@ def _read_path(path: Path, split: str, kind: str | None, sample_rate: int | None
         return from_npz.read_npz(path, split, kind)
     if path.suffix.lower() == ".txt":
         return from_text.read_text(path, split)
+    if path.suffix.lower() == ".csv":
+        return from_csv.read_csv(path, split, kind)
     raise ValueError(
-        f"source {path}: a file must be .npz or .txt (sound and images come as a folder of files); got "
+        f"source {path}: a file must be .npz, .csv or .txt (sound and images come as a folder of files); got "
         f"{path.suffix or 'no suffix'}. Accepted: {from_tfds.FORMS}."
     )
 

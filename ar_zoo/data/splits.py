@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 SPLITS = ("train", "valid", "test")
 _NAMES = {"train": ("train",), "valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
@@ -61,6 +62,16 @@ def choose_part(names: Iterable[str], split: str, source: str) -> Part:
     )
 
 
+def train_part(names: Iterable[str], source: str) -> Part:
+    """The train part, by which tables and series are standardised whichever part is wanted."""
+    names = list(names)
+    if "train" not in names:
+        raise ValueError(
+            f"{source} has {', '.join(map(repr, names))} and no 'train': numbers are standardised by their train part."
+        )
+    return choose_part(names, "train", source)
+
+
 def word_in(stem: str) -> re.Match | None:
     """The word for a part in a file's name, "valid" in `kjv_valid`, if there is one; "contest" holds none."""
     return _WORD.search(stem)
@@ -74,6 +85,19 @@ def is_word(name: str) -> bool:
 def part_called(word: str) -> str:
     """The split that a word names: "validation" is "valid"."""
     return next(split for split, words in _NAMES.items() if word.lower() in words)
+
+
+def parts_beside(path: Path) -> dict[str, Path]:
+    """A file and those beside it whose names differ only in the word for a part, by part; one without a word is "train".
+
+    Example: `parts_beside(Path("kjv_valid.txt"))` is `{"train": Path("kjv_train.txt"), "valid": Path("kjv_valid.txt")}`
+    """
+    word = word_in(path.stem)
+    if word is None:
+        return {"train": path}
+    before, after = path.stem[: word.start()], path.stem[word.end() :]
+    names = {name: path.with_name(f"{before}{name}{after}{path.suffix}") for name in SPLITS}
+    return {name: other for name, other in names.items() if other.is_file()} | {part_called(word.group()): path}
 
 
 def _has(names: list[str], split: str) -> bool:

@@ -19,7 +19,13 @@ CLIPS = [np.arange(-50, 50 + number).astype(np.int16) * 300 for number in range(
 
 @pytest.mark.parametrize(
     ("name", "kind", "train", "valid"),
-    [("digits", "image", 1800, 200), ("speech", "sound", 27, 5), ("text", "text", 272775, 35234)],
+    [
+        ("digits", "image", 1800, 200),
+        ("speech", "sound", 27, 5),
+        ("text", "text", 272775, 35234),
+        ("cancer", "table", 455, 114),
+        ("sunspots", "series", 1, 1),
+    ],
 )
 def test_shipped_data_is_there(name, kind, train, valid):
     parts = [read(f"shipped:{name}", split, kind=kind) for split in ("train", "valid")]
@@ -64,7 +70,7 @@ def test_sha256_is_that_of_the_values(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"kind": "smell", "values": "a"}, "kind must be one of image, sound, text"),
+        ({"kind": "smell", "values": "a"}, "kind must be one of image, sound, text, table, series"),
         ({"kind": "text", "values": ""}, "there is no text in it"),
         ({"kind": "image", "values": GREY[..., None], "labels": np.zeros(3)}, "one for each of the 20 items; got 3"),
         ({"kind": "sound", "values": np.zeros(5), "lengths": np.array([2, 2])}, "5 samples; they add up to 4"),
@@ -390,7 +396,7 @@ def test_folder_of_several_kinds_asks_for_one(tmp_path):
     ("arguments", "words"),
     [
         ({"split": "dev"}, "split must be one of 'train', 'valid', 'test'; got 'dev'"),
-        ({"kind": "pixels"}, "kind must be one of 'image', 'sound', 'text', or None; got 'pixels'"),
+        ({"kind": "pixels"}, "kind must be one of 'image', 'sound', 'text', 'table', 'series', or None; got 'pixels'"),
         ({"kind": "sound"}, "kind: shipped:digits holds image, but 'sound' is wanted"),
     ],
 )
@@ -405,9 +411,9 @@ def test_paths_that_are_no_data_are_refused(tmp_path):
             read(source)
     with pytest.raises(ValueError, match="holds no image, sound or text files"):
         read(tmp_path)
-    (tmp_path / "a.csv").touch()
-    with pytest.raises(ValueError, match=r"a file must be \.npz or \.txt .* got \.csv"):
-        read(tmp_path / "a.csv")
+    (tmp_path / "a.dat").touch()
+    with pytest.raises(ValueError, match=r"a file must be \.npz, \.csv or \.txt .* got \.dat"):
+        read(tmp_path / "a.dat")
 
 
 # TensorFlow Datasets.
