@@ -19,10 +19,10 @@ def data_kind(model) -> str:
     """
     from ar_zoo.heads import MuLawCategorical
 
-    if len(model.event_shape) > 1:
-        return "image"
     if model.num_symbols is None:
         return "series" if None in model.event_shape else "table"
+    if len(model.event_shape) > 1:
+        return "image"
     if getattr(model.head, "alphabet", None):
         return "text"
     return "sound" if isinstance(model.head, MuLawCategorical) else "symbols"
