@@ -32,6 +32,7 @@ class DensityModel(Configurable, keras.Model):
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed, or integrated
             over.
         EXEMPT: law number → reason, for laws (6 and 10; 7 of a family that has nothing to train) that it cannot obey.
+        CONTINUOUS: whether it is, or can be, of floats.
         HEAVY: whether its graph takes long to compile; laws 5, 6, 9 and 10, which compile most, then run with the slow
             tests.
     """
@@ -39,6 +40,7 @@ class DensityModel(Configurable, keras.Model):
     PRESETS: dict[str, dict] = {}
     SMALL: tuple[dict, ...] = ({},)
     EXEMPT: dict[int, str] = {}
+    CONTINUOUS: bool = True
     HEAVY: bool = False
     metric_classes: tuple = (BitsPerDimension,)
 

@@ -21,7 +21,6 @@ class AutoregressiveModel(DensityModel):
 
     Attributes:
         head: turns parameters into a distribution over one site.
-        CONTINUOUS: whether it takes heads of continuous data too, or alone.
     """
 
     CONTINUOUS: bool = False
