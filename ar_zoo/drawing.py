@@ -19,10 +19,10 @@ def data_kind(model) -> str:
     """
     from ar_zoo.heads import MuLawCategorical
 
-    if len(model.event_shape) > 1:
-        return "image"
     if model.num_symbols is None:
         return "series" if None in model.event_shape else "table"
+    if len(model.event_shape) > 1:
+        return "image"
     if getattr(model.head, "alphabet", None):
         return "text"
     return "sound" if isinstance(model.head, MuLawCategorical) else "symbols"
@@ -118,17 +118,69 @@ def read_prefix(model, file, sample_rate: int | None = None) -> np.ndarray:
 
 
 def _picture_rows(model, file):
-    from PIL import Image
-
     height, width = model.event_shape[:2]
-    channels = getattr(model.head, "channels", None) or model.event_shape[-1]  # a palette's colour is one symbol
-    with Image.open(file) as picture:
-        values = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    values = _picture(model, file)
     if values.shape[1] != width:
         raise ValueError(f"`prefix` must be a picture {width} pixels wide; {file} is {values.shape[1]}. Resize it.")
     rows = height // 2 if len(values) >= height else len(values)
-    values = values[:rows].reshape(rows, width, -1)
-    return model.head.encode(np.round(values * (top_level(model) / 255)).astype(np.int32))
+    return symbols_of(model, values[:rows])
+
+
+def _picture(model, file):
+    from PIL import Image
+
+    channels = getattr(model.head, "channels", None) or model.event_shape[-1]  # a palette's colour is one symbol
+    with Image.open(file) as picture:
+        values = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    return values.reshape(*values.shape[:2], -1)
+
+
+def symbols_of(model, values) -> np.ndarray:
+    """uint8 images of 0 … 255, [..., W, C], as symbols: `pixels` the other way round. Grey ones for two symbols are split at half.
+
+    Example: `symbols_of(model, digits.values[:3])`
+    """
+    return model.head.encode(np.round(np.asarray(values) * (top_level(model) / 255)).astype(np.int32))
+
+
+def read_image(model, source: str, split: str = "valid", smaller=None) -> tuple[np.ndarray, int | None]:
+    """One image as symbols, and its class where the data say it.
+
+    Args:
+        model: of images.
+        source: a picture of the size of the model's images, or DATA:INDEX, image number INDEX (from 0) of what
+            `ar_zoo.data.read` takes.
+        split: of DATA.
+        smaller: (height, width) that a picture may also have; each of its pixels then becomes a square.
+
+    Returns:
+        (int32 [*event_shape], the label or None).
+
+    Raises:
+        ValueError: there is no such image, or it does not fit the model.
+
+    Example: `read_image(model, "shipped:digits:3")`
+    """
+    from ar_zoo.data import read
+
+    data, _, index = source.rpartition(":")
+    label = None
+    if data and index.isdigit() and not Path(source).is_file():
+        part = read(data, split, kind="image")
+        if int(index) >= len(part):
+            raise ValueError(f"`image` {source!r}: {data} has {len(part)} images in its {split} part, from 0.")
+        values = part.values[int(index)]
+        label = None if part.labels is None else int(part.labels[int(index)])
+    else:
+        values = _picture(model, source)
+    channels = getattr(model.head, "channels", None) or model.event_shape[-1]
+    wanted = (*model.event_shape[:2], channels)
+    if smaller is not None and values.shape[:2] == tuple(smaller):
+        values = values.repeat(wanted[0] // smaller[0], axis=0).repeat(wanted[1] // smaller[1], axis=1)
+    if values.shape != wanted:
+        shapes = ["x".join(map(str, shape)) for shape in (wanted, values.shape)]
+        raise ValueError(f"`image` must be {shapes[0]} (height, width, channels); {source} is {shapes[1]}. Resize it.")
+    return symbols_of(model, values), label
 
 
 def _sound(model, file, sample_rate):

@@ -79,6 +79,9 @@ def run(presets, tmp_path, monkeypatch, capsys):
         ["compress"],
         ["decompress"],
         ["bench"],
+        ["inpaint"],
+        ["compare"],
+        ["anomalies"],
         ["web"],
         ["demo"],
     ],
@@ -174,7 +177,7 @@ def test_list_recipes(run):
 
 def test_list_pretrained_shows_manifests(run, presets, monkeypatch):
     monkeypatch.setattr("ar_zoo.core.pretrained.shipped_folder", lambda name: presets)
-    monkeypatch.setattr("ar_zoo.cli.shipped_folder", lambda name: presets)
+    monkeypatch.setattr("ar_zoo.cli.models.shipped_folder", lambda name: presets)
     ar_zoo.save(ar_zoo.create("gpt.tiny"), presets / "scored", metrics={"valid_bits_per_dim": 1.25}, licence="CC0-1.0")
     try:
         _, output, _ = run("list", "--pretrained")
@@ -309,7 +312,7 @@ def test_export_lists_what_it_wrote(run, tmp_path):
 
 
 def test_demo_says_where_it_is_missing(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("ar_zoo.cli.shipped_folder", lambda name: tmp_path / "installed")
+    monkeypatch.setattr("ar_zoo.cli.show.shipped_folder", lambda name: tmp_path / "installed")
     status, _, errors = run("demo")
     assert status == 2
     assert "make demo" in errors

@@ -22,6 +22,7 @@ MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo,
     "bench": ANYTHING,
     "web": ANYTHING,
     "coding": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.drawing"),
+    "uses": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.drawing"),
     "core": (),
     "layers": ("ar_zoo.core",),
     "heads": ("ar_zoo.core",),
@@ -201,7 +202,7 @@ def plant(tree, file, source):
     path.write_text(source)
 
 
-@pytest.mark.parametrize("module", ["ar_zoo", "ar_zoo.runtime", "ar_zoo.coding"])
+@pytest.mark.parametrize("module", ["ar_zoo", "ar_zoo.runtime", "ar_zoo.coding", "ar_zoo.uses"])
 def test_importing_stays_light(module):
     """A fresh interpreter: this one has TensorFlow already."""
     program = f"import sys, {module}; print(*sorted(sys.modules), sep='\\n')"

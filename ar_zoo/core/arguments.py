@@ -58,8 +58,11 @@ def multiples(of: int, reason: str, **values) -> None:
             raise ValueError(f"`{name}` must be a multiple of {of}, {reason}; got {value}.")
 
 
-def image(image_shape, head) -> None:
-    """(height, width, channels), with a head whose site is one channel or a whole pixel."""
+def image(image_shape, head, neighbours: bool = False) -> None:
+    """(height, width, channels), with a head whose site is one channel or a whole pixel.
+
+    `neighbours` says whether the family hands a head the pixels around a site.
+    """
     shape = tuple(image_shape) if isinstance(image_shape, (list, tuple)) else ()
     if len(shape) != 3 or not all(_is_whole(size) and size >= 1 for size in shape):
         raise ValueError(
@@ -69,6 +72,24 @@ def image(image_shape, head) -> None:
         raise ValueError(
             f"`head` draws sites of shape {list(head.site_shape)}, and the image has {shape[-1]} channel(s): "
             f"choose a head of one symbol, or one of {shape[-1]} channel(s). Got {head!r}."
+        )
+    if head.predicts and not neighbours:
+        raise ValueError(
+            f"`head` starts from the pixels around a site, which this family does not hand it: choose another, such as "
+            f"DiscretizedLogisticMixture, or a family that does, such as GatedPixelCNN. Got {head!r}."
+        )
+
+
+def known_image(known_shape, image_shape) -> None:
+    """`None`, or (height, width, channels) of which the image has whole multiples of rows and columns."""
+    if known_shape is None:
+        return
+    shape = tuple(known_shape) if isinstance(known_shape, (list, tuple)) else ()
+    whole = len(shape) == 3 and all(_is_whole(size) and size >= 1 for size in shape)
+    if not whole or any(size % known for size, known in zip(image_shape[:2], shape[:2], strict=True)):
+        raise ValueError(
+            f"`known_shape` must be (height, width, channels), with a height and a width that go a whole number of times "
+            f"into those of `image_shape`, {tuple(image_shape)}; got {known_shape!r}."
         )
 
 

@@ -8,6 +8,13 @@ import tensorflow as tf
 from ar_zoo.core.known import check_dtype, check_values
 
 
+def head(model, value):
+    if value.num_symbols is None and not model.CONTINUOUS:
+        raise ValueError(
+            f"`head` must be of symbols, such as Categorical: {type(model).__name__} takes no continuous data; got {value!r}."
+        )
+
+
 def symbols(model, x, name="x"):
     """`x` as a tensor of symbols [B, *event_shape], int32; of continuous data floats."""
     return tf.cast(_checked_symbols(model, x, name), model.symbol_dtype)

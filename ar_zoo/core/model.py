@@ -21,9 +21,13 @@ class AutoregressiveModel(DensityModel):
 
     Attributes:
         head: turns parameters into a distribution over one site.
+        CONTINUOUS: whether it takes heads of continuous data too, or alone.
     """
 
+    CONTINUOUS: bool = False
+
     def __init__(self, head, event_shape, **kwargs):
+        checks.head(self, head)
         super().__init__(event_shape, **kwargs)
         self.head = head
 
@@ -35,7 +39,7 @@ class AutoregressiveModel(DensityModel):
 
     @property
     def symbol_dtype(self) -> str:
-        return "int32"
+        return self.head.symbol_dtype
 
     @property
     def grid_shape(self) -> tuple:
@@ -94,7 +98,7 @@ class AutoregressiveModel(DensityModel):
 
     def cache_spec(self, max_sites: int) -> dict:
         """Kinds of state by name. The default keeps the symbols seen so far."""
-        return {"seen": caches.State((max_sites, *self.head.site_shape), "int32")}
+        return {"seen": caches.State((max_sites, *self.head.site_shape), self.head.symbol_dtype)}
 
     def begin_block(self, prev, cache, index, context=None):
         """Work shared by the sites of the block that starts at site `index`; `prev` [B, n, …] is the block before."""
@@ -105,7 +109,8 @@ class AutoregressiveModel(DensityModel):
         """Parameters of the next K sites, and the new cache. This default runs `call` on all that was seen: slow, right.
 
         Args:
-            prev: int32 [B, K, *site_shape], the sites before `index … index + K - 1`; -1 is "nothing yet".
+            prev: int32 [B, K, *site_shape], the sites before `index … index + K - 1`; -1 is "nothing yet". Of continuous
+                data float32, and 0.
             cache: as `init_cache` made it or the last step returned it. With blocks, a chunk stays inside one block,
                 and `begin_block` has been called for it.
             index: scalar, the slot of the first site.
@@ -154,10 +159,10 @@ class AutoregressiveModel(DensityModel):
         return ops.take_along_axis(params, spread(back, len(params.shape)), axis=1)
 
     def log_prob(self, x, context=None, mask=None, reduce="event", order=0):
-        """Log-probability in nats.
+        """Log-probability in nats; of continuous data the logarithm of the density.
 
         Args:
-            x: int symbols [B, *event_shape].
+            x: int symbols [B, *event_shape]; of continuous data floats.
             context: value of the only input of `context_spec`, or a dict of them; `None` for "unknown".
             mask: bool [B, S], False where a site is padding; padding is not scored (0). For free lengths.
             reduce: `"event"` → [B]; `"site"` → [B, *grid]; `"coordinate"` → [B, *event_shape].
@@ -175,6 +180,7 @@ class AutoregressiveModel(DensityModel):
         order = checks.order(self, order)
         x, mask = checks.symbols(self, x), checks.mask(self, x, mask)
         params = ops.cast(self(x, context=context, mask=mask, **order), likelihood_dtype(self))
+        x = self._values(x, params)
         if reduce == "coordinate" and self.head.site_shape:
             each = [
                 ops.take_along_axis(self.head.coordinate_log_probs(params, x, c), x[..., c : c + 1], axis=-1)
@@ -226,7 +232,7 @@ class AutoregressiveModel(DensityModel):
             order: of families with several, the number of one; of orderless models also a permutation of the sites.
 
         Returns:
-            int32 [num_samples, *event_shape].
+            int32 [num_samples, *event_shape]; of continuous data float32.
 
         Example:
             >>> model.sample(4, seed=1).shape
@@ -241,7 +247,8 @@ class AutoregressiveModel(DensityModel):
     def log_likelihoods(self, x, params):
         """Those of the sites."""
         params = ops.cast(params, likelihood_dtype(self))
-        return self.head.distribution(params).log_prob(x), int(np.prod(self.head.site_shape, dtype=int))
+        site = self.head.distribution(params).log_prob(self._values(x, params))
+        return site, int(np.prod(self.head.site_shape, dtype=int))
 
     def _batch_of(self, data, training):
         inputs = super()._batch_of(data, training)
@@ -253,6 +260,10 @@ class AutoregressiveModel(DensityModel):
     def _arguments_of(self, inputs):
         more = {"known": inputs["known"]} if "known" in inputs else {"mask": inputs["mask"]}
         return super()._arguments_of(inputs) | more
+
+    def _values(self, x, params):
+        """Symbols as they are; values of continuous data in the dtype of their distribution."""
+        return x if self.num_symbols else ops.cast(x, params.dtype)
 
     # Sites in a row ↔ events in their own shape.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 
@@ -104,25 +105,42 @@ def plot_waveform(path: str | os.PathLike, samples: np.ndarray, sample_rate: int
 
     Example: `plot_waveform("tone.png", np.sin(np.arange(8000) / 9), sample_rate=8000)`
     """
+    samples = _checked_samples(samples)
+    _check_rate(sample_rate)
+    with figure_into(path, 9.6, 2.4) as figure:
+        axes = figure.add_subplot()
+        seconds = np.arange(len(samples)) / sample_rate
+        if len(samples) <= 2000:
+            axes.plot(seconds, samples, color="#1f5c99", linewidth=1.0)
+        else:
+            starts = np.linspace(0, len(samples), 1000, endpoint=False).astype(int)
+            lowest, highest = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
+            axes.fill_between(seconds[starts], lowest, highest, color="#1f5c99", linewidth=0.6)
+        axes.axhline(0.0, color="#888888", linewidth=0.5)
+        axes.set(xlim=(0.0, len(samples) / sample_rate), ylim=(-1.0, 1.0), xlabel="seconds", yticks=(-1, 0, 1))
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+@contextlib.contextmanager
+def figure_into(path: str | os.PathLike, width: float, height: float):
+    """A matplotlib figure that is written as PNG when the block ends well.
+
+    Args:
+        path: the file, `.png`.
+        width, height: inches, of 100 pixels.
+
+    Raises:
+        ValueError: if the path has another suffix.
+
+    Example: `with figure_into("line.png", 4, 3) as figure: figure.add_subplot().plot([0, 1])`
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     _check_suffix(path, ".png")
-    samples = _checked_samples(samples)
-    _check_rate(sample_rate)
-    figure = Figure(figsize=(9.6, 2.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    seconds = np.arange(len(samples)) / sample_rate
-    if len(samples) <= 2000:
-        axes.plot(seconds, samples, color="#1f5c99", linewidth=1.0)
-    else:
-        starts = np.linspace(0, len(samples), 1000, endpoint=False).astype(int)
-        lowest, highest = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
-        axes.fill_between(seconds[starts], lowest, highest, color="#1f5c99", linewidth=0.6)
-    axes.axhline(0.0, color="#888888", linewidth=0.5)
-    axes.set(xlim=(0.0, len(samples) / sample_rate), ylim=(-1.0, 1.0), xlabel="seconds", yticks=(-1, 0, 1))
-    axes.spines[["top", "right"]].set_visible(False)
+    yield figure
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
 

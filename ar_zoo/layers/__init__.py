@@ -2,12 +2,13 @@
 
 from ar_zoo.layers.attention import CausalSelfAttention
 from ar_zoo.layers.causal_conv import DilatedCausalConv1D
-from ar_zoo.layers.conditioning import Conditioning, NullDropout
+from ar_zoo.layers.conditioning import Conditioning, ImageConditioning, NullDropout
 from ar_zoo.layers.embedding import SymbolEmbedding, indicators
 from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
 from ar_zoo.layers.masked_dense import MaskedDense
 from ar_zoo.layers.masked_network import MaskedNetwork
+from ar_zoo.layers.neighbours import PixelNeighbours
 from ar_zoo.layers.pixels import PixelFeatures, PixelPositions
 from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
 from ar_zoo.layers.recurrent import Recurrent
@@ -18,6 +19,7 @@ __all__ = [
     "Conditioning",
     "DilatedCausalConv1D",
     "GatedActivation",
+    "ImageConditioning",
     "LearnedPositions",
     "MaskedConv2D",
     "MaskedDense",
@@ -25,6 +27,7 @@ __all__ = [
     "NoPositions",
     "NullDropout",
     "PixelFeatures",
+    "PixelNeighbours",
     "PixelPositions",
     "Recurrent",
     "ResidualSkip",

@@ -17,6 +17,7 @@ from ar_zoo.core.registry import register
 from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
 from ar_zoo.layers import MaskedConv2D, PixelFeatures
 from ar_zoo.layers.masked_conv import compose_reach
+from ar_zoo.layers.neighbours import Predictions
 
 
 @register("pixel_cnn")
@@ -44,7 +45,7 @@ class PixelCNN(AutoregressiveModel):
         kernel_size=3,
         **kwargs,
     ):
-        arguments.image(image_shape, head)
+        arguments.image(image_shape, head, neighbours=True)
         arguments.whole(0, num_blocks=num_blocks)
         arguments.whole(units=units, output_units=output_units)
         arguments.kernels(input_kernel_size=input_kernel_size, kernel_size=kernel_size)
@@ -65,6 +66,7 @@ class PixelCNN(AutoregressiveModel):
         self._expand = [conv(2 * units, 1, "B", f"expand_{i}") for i in range(num_blocks)]
         self._hidden = [conv(output_units, 1, "B", f"hidden_{i}") for i in range(2)]
         self._output = conv(head.params_size * groups, 1, "B", "output")
+        self._predictions = Predictions(head, self.dtype_policy)
         self.build()
 
     @property
@@ -89,20 +91,22 @@ class PixelCNN(AutoregressiveModel):
     def call(self, x, context=None, training=False):
         apply = lambda layer, y: layer(y)  # noqa: E731
         first = self._input(self._features(x))
-        return self._to_params(self._network(first, apply, lambda i, conv, y: conv(y)), apply)
+        params = self._to_params(self._network(first, apply, lambda i, conv, y: conv(y)), apply)
+        return self._predictions(params, x)
 
     def receptive_field(self, num_sites=None):
         height, width, _ = self.image_shape
         reach = self._input.reach(height, width)
         for conv in self._convs:
             reach = reach | compose_reach(conv.reach(height, width), reach)
-        return reach
+        return self._predictions.reach(height, width, reach)
 
     # Cached: when a row is complete, its features are computed at full width, for what they add to the next row.
 
     def cache_spec(self, max_sites):
         _, width, channels = self.image_shape
         spec = {"window": self._features.window_spec(self.input_kernel_size // 2, channels)}
+        spec["predictions"] = self._predictions.cache_spec(width, channels)
         for conv in (self._input, *self._convs):
             spec[conv.name] = {"rows": conv.rows_spec(width), "link": conv.link_spec(width)}
             if conv is not self._input:
@@ -113,7 +117,7 @@ class PixelCNN(AutoregressiveModel):
         width, channels = self.image_shape[1:]
         row = self._features(ops.reshape(prev, (prev.shape[0], width, channels)))
         exists = ops.cast(index > 0, self.compute_dtype)  # above the first row there is padding, not a row of features
-        new = {"window": ops.full_like(cache["window"], -1)}
+        new = {"window": ops.full_like(cache["window"], -1), "predictions": cache["predictions"]}
 
         def masked(conv, y):
             old = cache[conv.name]
@@ -147,7 +151,9 @@ class PixelCNN(AutoregressiveModel):
         point = lambda layer, y: layer.step_window(ops.expand_dims(y, 1))  # noqa: E731
         h = self._network(self._input.step_window(features, link(self._input)), point, masked)
         params = ops.reshape(self._to_params(h, point), (-1, self._groups, self.head.params_size))
-        return self._features.chosen(params, index), new
+        params = self._features.chosen(params, index)
+        params, new["predictions"] = self._predictions.step(params, prev, cache["predictions"], index)
+        return params, new
 
     SMALL = (
         dict(image_shape=(2, 2, 2), head=Categorical(3)),

@@ -26,9 +26,10 @@ from ar_zoo.core.cache import Link, State, site_by_site
 from ar_zoo.core.context import label_spec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
-from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
+from ar_zoo.heads import Categorical, DiscretizedLogisticMixture, PredictiveLogisticMixture
 from ar_zoo.layers import Conditioning, GatedActivation, MaskedConv2D, NullDropout, PixelFeatures
 from ar_zoo.layers.masked_conv import compose_reach
+from ar_zoo.layers.neighbours import Predictions
 
 
 @register("pixel_cnn_pp")
@@ -60,7 +61,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         dropout=0.5,
         **kwargs,
     ):
-        arguments.image(image_shape, head)
+        arguments.image(image_shape, head, neighbours=True)
         if not head.site_shape and image_shape[-1] != 1:
             raise ValueError(
                 f"`head` must draw a whole pixel of {image_shape[-1]} channels, as DiscretizedLogisticMixture does; "
@@ -88,6 +89,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         if num_classes:
             self._hide_label = NullDropout(label_dropout, num_classes, name="label_dropout", **policy)
         self._output = keras.layers.Dense(head.params_size, name="output", **policy)
+        self._predictions = Predictions(head, self.dtype_policy)
         self.build()
 
     @property
@@ -118,9 +120,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
         shrink, grow = (lambda scale, conv, x: conv(x)), (lambda scale, layer, x: _from_coarse(layer(x)))
         self._columns.through(self._above(features), aside, shrink, grow)
-        x = self._rows.through(self._input(features), block, shrink, grow)
-        params = self._output(ops.elu(x))
-        return params if self.head.site_shape else ops.expand_dims(params, -2)
+        y = self._rows.through(self._input(features), block, shrink, grow)
+        params = self._output(ops.elu(y))
+        return self._predictions(params, x) if self.head.site_shape else ops.expand_dims(params, -2)
 
     def receptive_field(self, num_sites=None):
         height, width, _ = self.image_shape
@@ -145,7 +147,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             return coarse.repeat(2, axis=0).repeat(2, axis=1).reshape(-1, coarse.shape[-1])
 
         self._columns.through(self._above.reach(height, width), aside, shrink, grow)
-        return self._rows.through(self._input.reach(height, width), block, shrink, grow)
+        reach = self._rows.through(self._input.reach(height, width), block, shrink, grow)
+        return self._predictions.reach(height, width, reach)
 
     # Cached.
 
@@ -155,6 +158,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             "window": self._features.window_spec(1, channels),
             "above": self._above.rows_spec(width),
             "input": self._input.link_spec(width),
+            "predictions": self._predictions.cache_spec(width, channels),
         }
         for scale, conv in self._columns.convolutions():
             spec[f"columns_{conv.name}"] = conv.rows_spec(width >> scale)
@@ -172,7 +176,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     def begin_block(self, prev, cache, index, context=None):
         width, channels = self.image_shape[1:]
         number = index // width
-        new = {"window": ops.full_like(cache["window"], -1)}
+        new = {"window": ops.full_like(cache["window"], -1), "predictions": cache["predictions"]}
         row = self._features(ops.reshape(prev, (prev.shape[0], width, channels)))
         self._complete_row(row, cache, number - 1, new)
         self._begin_row(row, cache, number, context["label"] if self.num_classes else None, new)
@@ -270,7 +274,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         shrink = lambda scale, conv, y: masked(scale - 1, conv, y, coarser=1)  # noqa: E731
         place = self._input.link_spec(width).read(cache["input"], column)
         x = self._rows.through(self._input.step_window(features, place), block, shrink, grow)
-        return ops.expand_dims(self._output(ops.elu(x)), 1), new
+        params = ops.expand_dims(self._output(ops.elu(x)), 1)
+        params, new["predictions"] = self._predictions.step(params, prev, cache["predictions"], index)
+        return params, new
 
     def _moves(self, number, scale):
         """1 where a row or column is one that the scale has, else 0: [1 or B, 1] (a row's number is a scalar)."""
@@ -285,7 +291,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     PRESETS = {
         "tiny": dict(
             image_shape=(4, 4, 3),
-            head=DiscretizedLogisticMixture(2, 4, 3),
+            head=PredictiveLogisticMixture(4, num_free=1),
             num_scales=2,
             num_blocks=1,
             units=6,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 
 import keras
 import numpy as np
@@ -40,13 +42,18 @@ class AveragedEvaluation(keras.callbacks.Callback):
 class Checkpoint(keras.callbacks.Callback):
     """After each epoch: everything that the next one needs, in one file, written under another name and then renamed.
 
-    Holds the weights, the states of random generators, the optimizer's variables, the number of epochs done and the
-    best validation so far. The order of the data is a function of seed and step, so it needs no file.
+    Holds the weights, the states of random generators, the optimizer's variables, the number of epochs done, the
+    best validation so far, and the time that steps took. The order of the data is a function of seed and step, so it
+    needs no file.
+
+    Attributes:
+        seconds, cpu_seconds: what the steps took, that of earlier sittings included; validation and files do not count.
     """
 
     def __init__(self, path):
         super().__init__()
         self.path, self.best, self.epochs_done = path, float("inf"), 0
+        self.seconds = self.cpu_seconds = 0.0
 
     def _variables(self) -> dict:
         groups = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
@@ -66,7 +73,7 @@ class Checkpoint(keras.callbacks.Callback):
             raise ValueError(
                 f"The checkpoint {self.path} cannot be read ({error}). Delete it, or choose another --out, to start anew."
             ) from None
-        progress = values.pop("progress", None)
+        progress, times = values.pop("progress", None), values.pop("time", (0.0, 0.0))
         variables = self._variables()
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
         if progress is None or shapes != {name: value.shape for name, value in values.items()}:
@@ -74,6 +81,7 @@ class Checkpoint(keras.callbacks.Callback):
         for name, variable in variables.items():
             variable.assign(values[name])
         self.epochs_done, self.best = int(progress[0]), float(progress[1])
+        self.seconds, self.cpu_seconds = map(float, times)
         return self.epochs_done
 
     def save(self):
@@ -81,8 +89,16 @@ class Checkpoint(keras.callbacks.Callback):
 
         values = {name: np.array(variable.numpy(), order="C") for name, variable in self._variables().items()}
         values["progress"] = np.array([self.epochs_done, self.best], np.float64)
+        values["time"] = np.array([self.seconds, self.cpu_seconds], np.float64)
         with atomic_path(self.path) as temporary:
             save_file(values, temporary)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.perf_counter(), time.process_time()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seconds += time.perf_counter() - self._began[0]
+        self.cpu_seconds += time.process_time() - self._began[1]
 
     def on_epoch_end(self, epoch, logs=None):
         self.epochs_done = epoch + 1
@@ -103,3 +119,31 @@ class BestPreset(keras.callbacks.Callback):
         self.checkpoint.best = float(value)
         with self.averaging.averaged():
             self.write(self.model, self.folder, epoch + 1, float(value))
+
+
+class TimeBudget(keras.callbacks.Callback):
+    """Ends training when its steps have taken so long, and lets the learning rate fall along a cosine to that end.
+
+    Args:
+        seconds: of steps, as `checkpoint` counts them; it runs before this.
+        checkpoint: the run's.
+        learning_rate, final_rate, warmup_steps: as in `Recipe`.
+    """
+
+    def __init__(self, seconds, checkpoint: Checkpoint, learning_rate, final_rate, warmup_steps):
+        super().__init__()
+        self.seconds, self.checkpoint = seconds, checkpoint
+        self.learning_rate, self.final_rate, self.warmup_steps = learning_rate, final_rate, warmup_steps
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step that begins now."""
+        share = min(1.0, self.checkpoint.seconds / self.seconds)
+        rate = self.learning_rate * (self.final_rate + (1 - self.final_rate) * (1 + math.cos(math.pi * share)) / 2)
+        return rate * min(1.0, (step + 1) / (self.warmup_steps + 1))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.optimizer.learning_rate = self.rate(int(self.model.optimizer.iterations))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.checkpoint.seconds >= self.seconds:
+            self.model.stop_training = True

@@ -30,7 +30,8 @@ class Recipe:
         sample_rate: what sound must have.
         warmup_steps: steps over which the rate rises from 0.
         weight_decay: of AdamW, on matrices and kernels; biases, gains and tables go without.
-        clip_norm: global norm that gradients are clipped to.
+        beta_2: of AdamW, the decay of the mean of squared gradients.
+        clip_norm: global norm that gradients are clipped to; `None` for as they are.
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
         weights_dtype: how the best preset stores its weights, `"float16"` for half the size; `None` for as they are.
@@ -54,7 +55,8 @@ class Recipe:
     sample_rate: int | None = None
     warmup_steps: int = 100
     weight_decay: float = 0.0
-    clip_norm: float = 1.0
+    beta_2: float = 0.99
+    clip_norm: float | None = 1.0
     average: float | None = 0.999
     weights_dtype: str | None = None
     binarize: bool = False
@@ -78,6 +80,7 @@ class Recipe:
                 jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
                 qat=None if options.qat is None else read_scheme(options.qat),
                 start=options.start,
+                minutes=options.minutes,
             )
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
@@ -94,6 +97,9 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     )
     parser.add_argument("--smoke", action="store_true", help="a few steps on the shipped subset, to see that all works")
     parser.add_argument("--epochs", type=int, default=None, help=f"passes over the data (default {recipe.epochs})")
+    parser.add_argument(
+        "--minutes", type=float, help="train for so long, in place of epochs; the learning rate falls to that end"
+    )
     parser.add_argument(
         "--strategy", choices=["one", "mirrored"], default="one", help="one device, or all local ones (default one)"
     )

@@ -15,11 +15,12 @@ from ar_zoo.core.quantization import rounded_weights
 from ar_zoo.core.registry import create, find
 from ar_zoo.data import read, shift_images
 from ar_zoo.data.encoded import encode
-from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
+from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint, TimeBudget
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
 
 _SMOKE_STEPS = 4
+_NO_END = 1_000_000  # epochs of a run that its time ends
 
 
 def train(
@@ -34,6 +35,8 @@ def train(
     verbose: int | str = "auto",
     qat: str | dict | None = None,
     start: str | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
@@ -49,13 +52,16 @@ def train(
         qat: train for a quantised export: `"int8"` or `"int4"`, or a dict, as in `ar_zoo.export(…, quantize=…)`. Steps
             and validation compute at the rounded weights, and the best preset holds those.
         start: a preset, as `ar_zoo.load` takes it, to go on from, at a tenth of the recipe's learning rate.
+        minutes: in place of `epochs`: training ends when its steps have taken so long (tracing counts, validation does
+            not), and the learning rate falls to that end. The last epoch is cut short, and validated.
+        steps: in an epoch, in place of a pass over the data.
 
     Returns:
         The model, as the last epoch left it.
     """
-    epochs = (1 if smoke else recipe.epochs) if epochs is None else epochs
-    if epochs < 1:
-        raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
+    epochs = _epochs(recipe, epochs, smoke, minutes)
+    if steps is not None and steps < 1:
+        raise ValueError(f"`steps` must be at least 1; got {steps}.")
     if start is not None:
         recipe = dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 10)
     source = data or (recipe.shipped if smoke else recipe.source)
@@ -69,18 +75,23 @@ def train(
         model.standard = sets["train"].standard
         grids = quantization_aware(model, qat)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
-        steps = max(1, len(examples["train"]) // recipe.batch_size)
+        more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
+        more = {name: value for name, value in more.items() if value is not None}
+        steps = steps or max(1, len(examples["train"]) // recipe.batch_size)
         validation = examples["valid"].evaluation(recipe.batch_size)
         if smoke:
             steps, validation = _SMOKE_STEPS, validation.take(_SMOKE_STEPS)
-        model.compile(_optimizer(recipe, model, steps * epochs), jit_compile=jit_compile)
+        total_steps = None if minutes else steps * epochs
+        model.compile(_optimizer(recipe, model, total_steps), jit_compile=jit_compile)
         model._maybe_symbolic_build()
         out = Path(out or Path("runs") / recipe.name)
-        more = {name: value for name, value in {"qat": qat, "from": start}.items() if value is not None}
         _claim(out, recipe, source, epochs, seed, more)
         checkpoint = Checkpoint(out / "checkpoint.safetensors")
         done = checkpoint.restore(model)
-    averaging = AveragedEvaluation()
+    averaging, budget = AveragedEvaluation(), []
+    if minutes:
+        budget = [TimeBudget(60 * minutes, checkpoint, recipe.learning_rate, recipe.final_rate, recipe.warmup_steps)]
+        epochs = done if checkpoint.seconds >= 60 * minutes else epochs
 
     def write(model, folder, epoch, bits):
         facts = {
@@ -112,11 +123,25 @@ def train(
             averaging,
             BestPreset(out / "best", checkpoint, averaging, write),
             checkpoint,
+            *budget,
             keras.callbacks.CSVLogger(str(out / "log.csv"), append=done > 0),
             keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False),
         ],
     )
     return model
+
+
+def _epochs(recipe, epochs, smoke, minutes) -> int:
+    if minutes is not None:
+        if epochs is not None or not minutes > 0:
+            raise ValueError(
+                f"`minutes` must be more than 0 and stands in the place of `epochs`; got {minutes} and {epochs}."
+            )
+        return _NO_END
+    epochs = (1 if smoke else recipe.epochs) if epochs is None else epochs
+    if epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
+    return epochs
 
 
 def _create(recipe, overrides, part):
@@ -149,19 +174,25 @@ def _strategy(name):
     raise ValueError(f"`strategy` must be 'one' or 'mirrored'; got {name!r}.")
 
 
-def _optimizer(recipe, model, total_steps):
+def _rate(recipe, total_steps):
+    """The schedule over a known number of steps; where time ends the run, a number that `TimeBudget` sets."""
+    if total_steps is None:
+        return recipe.learning_rate
     warmup = min(recipe.warmup_steps, total_steps // 2)
-    rate = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         0.0 if warmup else recipe.learning_rate,
         max(1, total_steps - warmup),
         alpha=recipe.final_rate,
         warmup_target=recipe.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
+
+
+def _optimizer(recipe, model, total_steps):
     optimizer = keras.optimizers.AdamW(
-        rate,
+        _rate(recipe, total_steps),
         weight_decay=recipe.weight_decay,
-        beta_2=0.99,
+        beta_2=recipe.beta_2,
         global_clipnorm=recipe.clip_norm,
         use_ema=recipe.average is not None,
         ema_momentum=recipe.average or 0.999,

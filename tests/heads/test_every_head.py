@@ -1,4 +1,7 @@
-"""What holds for every head alike: samples follow the distribution, coordinates agree with it, copies are equal."""
+"""What holds for every head alike: samples follow the distribution, coordinates agree with it, copies are equal.
+
+Those of continuous data are in test_continuous.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,15 @@ from scipy.stats import chi2
 
 from ar_zoo import heads
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, MuLawCategorical, PaletteCategorical
+from ar_zoo.heads import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    MuLawCategorical,
+    PaletteCategorical,
+    PredictiveLogisticMixture,
+)
+from tests.heads import test_continuous
 
 HEADS = [
     Bernoulli(),
@@ -22,6 +33,7 @@ HEADS = [
     PaletteCategorical.even(2, 2),
     DiscretizedLogisticMixture(3, 9, channels=1),
     DiscretizedLogisticMixture(2, 4, channels=3),
+    PredictiveLogisticMixture(3, outside=1, mirror=False),
 ]
 
 
@@ -43,7 +55,8 @@ def log_probs(head, params, temperature=1.0):
 
 
 def test_all_heads_are_here():
-    assert {type(head).__name__ for head in HEADS} | {"Head"} == set(heads.__all__)
+    every = {type(head).__name__ for head in (*HEADS, *test_continuous.HEADS)}
+    assert every | {"Head"} == set(heads.__all__)
 
 
 @pytest.mark.parametrize("head", HEADS, ids=repr)
@@ -107,7 +120,8 @@ def test_temperature_zero_is_greedy(head):
 def _middle(head, params):
     k, c = head.num_components, head.channels
     component = params[k:].reshape(k, -1)[np.argmax(params[:k])]
-    means, (alpha, beta, gamma) = component[:c], (*np.tanh(component[2 * c :]), 0, 0, 0)[:3]
+    squashed = component[2 * c :] if isinstance(head, PredictiveLogisticMixture) else np.tanh(component[2 * c :])
+    means, (alpha, beta, gamma) = component[:c], (*squashed, 0, 0, 0)[:3]
     values = []
     for channel in range(c):
         shift = (0, alpha * sum(values[:1]), beta * sum(values[:1]) + gamma * sum(values[1:2]))[channel]
@@ -143,7 +157,11 @@ def test_tfp_samples_have_the_right_shape_and_follow(head):
     assert (np.abs(drawn.reshape(draws, -1).mean(0) - wanted) < 5 * spread).all()
 
 
-@pytest.mark.parametrize("head", [*HEADS, Categorical(3, alphabet="cab"), Categorical(4, source_levels=16)], ids=repr)
+@pytest.mark.parametrize(
+    "head",
+    [*HEADS, *test_continuous.HEADS, Categorical(3, alphabet="cab"), Categorical(4, source_levels=16)],
+    ids=repr,
+)
 def test_copies_are_equal(head):
     text = json.dumps(keras.saving.serialize_keras_object(head))
     copy = keras.saving.deserialize_keras_object(json.loads(text))

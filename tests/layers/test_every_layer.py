@@ -70,7 +70,8 @@ def test_keras_file(name, tmp_path):
 def test_policies(name, policy, computes, stores):
     layer, inputs = cases.make(name, dtype=policy)
     assert {weight.dtype for weight in layer.weights} <= {stores}
-    wanted = "int32" if name == "null_dropout" else computes
+    # Labels stay whole numbers, and colours keep what tells their levels apart.
+    wanted = {"null_dropout": "int32", "neighbours": computes.replace("bfloat16", "float32")}.get(name, computes)
     for value in cases.outputs(layer, inputs):
         assert value.dtype.name == wanted
     exact, _ = cases.make(name, dtype="float64")

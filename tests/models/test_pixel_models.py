@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ar_zoo
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
+from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, PredictiveLogisticMixture
 from ar_zoo.models.gated_pixel_cnn import GatedPixelCNN
 from ar_zoo.models.pixel_cnn import PixelCNN
 from ar_zoo.testing import laws
@@ -53,6 +53,23 @@ def test_the_blind_spot_is_in_the_values(family):
     assert (difference > 1e-9) == (cls is GatedPixelCNN)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("family", ["pixel_cnn", "gated_pixel_cnn"])
+def test_predictions_from_neighbours(family, channels):
+    """Laws 1 to 3 with a head that starts from the pixels around a site (`pixel_cnn_pp.tiny` has one in all laws)."""
+    base = {"pixel_cnn": PixelCNN, "gated_pixel_cnn": GatedPixelCNN}[family]
+    head = PredictiveLogisticMixture(5, channels, num_free=1)
+    tiny = base.PRESETS["tiny"] | dict(image_shape=(3, 5, channels), head=head, units=6)
+    variant = type("Variant", (base,), {"PRESETS": {"tiny": tiny}})
+    for law in (laws.causality, laws.completeness, laws.step_equals_call, laws.ragged_rows):
+        law(variant)
+
+
+def test_a_family_that_hands_no_neighbours():
+    with pytest.raises(ValueError, match=r"`head` starts from the pixels around a site, which this family"):
+        ar_zoo.create("pixel_snail.tiny", image_shape=(3, 4, 3), head=PredictiveLogisticMixture(4))
+
+
 @pytest.mark.parametrize("family", ["pixel_cnn", "gated_pixel_cnn"])
 @pytest.mark.parametrize(
     ("head", "channels"), [(Bernoulli(), 1), (Categorical(4), 3), (DiscretizedLogisticMixture(2, 4, 3), 3)], ids=str
@@ -73,6 +90,21 @@ def test_the_class_is_seen():
     x = laws.events(model, 3)
     one, two = (np.asarray(model.log_prob(x, np.full(3, label))) for label in (0, 1))
     assert np.abs(one - two).min() > 1e-6
+
+
+def test_conditioned_on_a_vector_and_an_image():
+    """Both are seen, at every site, and the laws of steps hold with them."""
+    known = dict(image_shape=(4, 6, 1), vector_size=3, known_shape=(2, 3, 3), num_classes=2, num_layers=1)
+    variant = type("Variant", (GatedPixelCNN,), {"PRESETS": {"tiny": GatedPixelCNN.PRESETS["tiny"] | known}})
+    for law in (laws.causality, laws.completeness, laws.step_equals_call, laws.ragged_rows):
+        law(variant)
+    model = laws.make(variant)
+    assert sorted(model.context_spec) == ["image", "label", "vector"]
+    x, given = laws.events(model, 1), laws.contexts(model, 1)
+    before = np.asarray(model(x, given))
+    for name in ("vector", "image"):
+        after = np.asarray(model(x, given | {name: given[name] + 0.5}))
+        assert (np.abs(after - before).max(axis=-1) > 1e-6).all(), name
 
 
 @pytest.mark.parametrize(
@@ -108,6 +140,9 @@ def test_bad_arguments(cls, arguments, name):
         (GatedPixelCNN, dict(num_classes=0), "num_classes"),
         (GatedPixelCNN, dict(num_classes=2, label_dropout=-0.1), "label_dropout"),
         (GatedPixelCNN, dict(dropout=2.0), "dropout"),
+        (GatedPixelCNN, dict(vector_size=0), "vector_size"),
+        (GatedPixelCNN, dict(known_shape=(9, 9)), "known_shape"),
+        (GatedPixelCNN, dict(known_shape=(4, 9, 1)), "known_shape"),
     ],
 )
 def test_bad_arguments_of_one_family(cls, arguments, name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ar_zoo import cli
+from ar_zoo.cli import convert
 from tools import export
 
 
@@ -17,7 +17,7 @@ def test_help_teaches(capsys):
 
 def test_it_is_the_command(monkeypatch):
     asked = []
-    monkeypatch.setattr(cli, "_export", lambda options: asked.append(options) or 3)
+    monkeypatch.setattr(convert, "_export", lambda options: asked.append(options) or 3)
     assert export.main(["gpt.kjv", "out", "--formats", "onnx", "--prefill", "16"]) == 3
     assert (asked[0].model, asked[0].folder, asked[0].formats, asked[0].prefill) == ("gpt.kjv", "out", ["onnx"], [16])
 

@@ -20,7 +20,7 @@ import ar_zoo
 from ar_zoo.core.registry import create
 from ar_zoo.data import read
 from ar_zoo.training import train
-from ar_zoo.training.callbacks import AveragedEvaluation, Checkpoint
+from ar_zoo.training.callbacks import AveragedEvaluation, Checkpoint, TimeBudget
 from ar_zoo.training.train import encode
 from tests.training import runs
 from tests.training.test_recipe import assert_complete
@@ -130,6 +130,40 @@ def test_a_run_that_is_killed_in_the_middle_of_an_epoch_is_the_same_run(tmp_path
     assert runs.log(killed) == runs.log(whole)
 
 
+def test_time_ends_a_run_and_a_run_that_it_ended_stays(data, tmp_path):
+    out = tmp_path / "run"
+    model = train(runs.TINY, data=data, out=out, minutes=0.04, **QUIET)
+    assert_complete(out, rows=len(runs.log(out)))
+    kept = runs.checkpoint(out)
+    seconds, cpu_seconds = kept["time"]
+    assert 2.4 <= seconds < 12
+    assert cpu_seconds > 0
+    assert float(model.optimizer.learning_rate) < runs.TINY.learning_rate, "it is the budget's"
+    again = train(runs.TINY, data=data, out=out, minutes=0.04, **QUIET)
+    assert int(again.optimizer.iterations) == int(model.optimizer.iterations)
+    assert len(runs.log(out)) == kept["progress"][0]
+    with pytest.raises(ValueError, match="`minutes` must be more than 0 and stands in the place of `epochs`"):
+        train(runs.TINY, data=data, out=out, minutes=0, **QUIET)
+    with pytest.raises(ValueError, match="stands in the place of `epochs`; got 1 and 2"):
+        train(runs.TINY, data=data, out=out, minutes=1, epochs=2, **QUIET)
+
+
+def test_the_rate_falls_with_time():
+    checkpoint = Checkpoint("nowhere")
+    budget = TimeBudget(10.0, checkpoint, learning_rate=2.0, final_rate=0.1, warmup_steps=4)
+    for seconds, step, expected in [
+        (0.0, 0, 2.0 / 5),
+        (0.0, 3, 2.0 * 4 / 5),
+        (0.0, 100, 2.0),
+        (5.0, 100, 2.0 * (0.1 + 0.9 / 2)),
+        (2.5, 100, 2.0 * (0.1 + 0.9 * (1 + np.sqrt(0.5)) / 2)),
+        (10.0, 100, 0.2),
+        (11.0, 100, 0.2),
+    ]:
+        checkpoint.seconds = seconds
+        assert np.isclose(budget.rate(step), expected), (seconds, step)
+
+
 @pytest.mark.parametrize("keep", [0, 5, 100, -10])
 def test_a_checkpoint_cut_short(run, data, keep):
     path = run / "checkpoint.safetensors"
@@ -223,6 +257,8 @@ def test_labels_that_are_not_there(tmp_path):
 def test_arguments(data, tmp_path):
     with pytest.raises(ValueError, match="`epochs` must be at least 1; got 0"):
         train(runs.TINY, data=data, out=tmp_path / "run", epochs=0)
+    with pytest.raises(ValueError, match="`steps` must be at least 1; got 0"):
+        train(runs.TINY, data=data, out=tmp_path / "run", steps=0)
     with pytest.raises(ValueError, match="`strategy` must be 'one' or 'mirrored'; got 'many'"):
         train(runs.TINY, data=data, out=tmp_path / "run", strategy="many")
 

@@ -1,0 +1,30 @@
+"""What likelihoods and samplers are used for: anomalies, comparing densities, completing, colouring and enlarging images.
+
+    from ar_zoo import uses
+    nats = uses.event_nats(model, model.head.encode(digits))
+
+Importing this package does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+from ar_zoo.uses.anomaly import auroc, compressed_bits, roc_curve, scores_of
+from ar_zoo.uses.compare import compare_models
+from ar_zoo.uses.from_known import draw_from_known
+from ar_zoo.uses.inpaint import complete, known_pixels
+from ar_zoo.uses.look_alikes import LOOK_ALIKES, look_alike
+from ar_zoo.uses.nats import event_nats
+
+__all__ = [
+    "LOOK_ALIKES",
+    "auroc",
+    "compare_models",
+    "complete",
+    "compressed_bits",
+    "draw_from_known",
+    "event_nats",
+    "known_pixels",
+    "look_alike",
+    "roc_curve",
+    "scores_of",
+]

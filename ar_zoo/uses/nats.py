@@ -1,0 +1,45 @@
+"""The negative log-likelihood of each event: what scores and comparisons are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ar_zoo.core import arguments
+from ar_zoo.data import Examples
+
+
+def event_nats(model, data, batch_size: int = 16, progress: bool = False) -> np.ndarray:
+    """−log p of every event, in nats.
+
+    Args:
+        model: any model with `log_prob`.
+        data: symbols [N, *event_shape], or `Examples` of them, whose context is told and whose windows are events.
+        batch_size: events at once.
+        progress: show a bar over the batches.
+
+    Returns:
+        float64 [N].
+
+    Example: `event_nats(model, model.head.encode(digits)).mean()`
+    """
+    arguments.whole(batch_size=batch_size)
+    examples = data if isinstance(data, Examples) else Examples(data)
+    batches = examples.evaluation(batch_size)
+    log_prob = _compiled(model)
+    if progress:
+        from tqdm import tqdm
+
+        batches = tqdm(batches, desc="scoring", unit="batch")
+    found = [-np.asarray(log_prob(batch), np.float64) for batch in batches]
+    return np.concatenate(found)[: examples.num_evaluation_rows]
+
+
+def _compiled(model):
+    """`log_prob` of a batch as a compiled function, which the model keeps: tracing takes longer than scoring a batch."""
+    import tensorflow as tf
+
+    found = model.__dict__.get("_ar_zoo_log_prob")
+    if found is None:
+        found = tf.function(lambda batch: model.log_prob(batch["x"], batch.get("context"), batch.get("mask")))
+        object.__setattr__(model, "_ar_zoo_log_prob", found)
+    return found
