@@ -203,7 +203,8 @@ def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | No
         model: what drew it.
         x: int symbols [N, *event_shape], as `sample` returns them.
         out: for images one `.png`, a grid; for sound a `.wav` each (numbered, if several) and a picture of its waveform
-            beside it; for numbers a `.csv`, a row for each event; otherwise one text file.
+            beside it; for numbers a `.csv`, a row for each event, in the units of what the model was trained on where
+            it knows them; otherwise one text file.
         sample_rate: of sound; by default the model's.
         columns: of the grid.
 
@@ -223,11 +224,19 @@ def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | No
         return written
     rows = x.reshape(len(x), -1)
     if kind in ("table", "series"):
-        write_text(out, "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist()))
+        standard = model.standard or {"mean": 0.0, "scale": 1.0}
+        rows = rows * np.asarray(standard["scale"]) + np.asarray(standard["mean"])
+        names = [",".join(_quoted(name) for name in standard["columns"])] if "columns" in standard else []
+        write_text(out, "\n".join([*names, *(",".join(f"{number:.7g}" for number in row) for row in rows)]) + "\n")
         return [out]
     lines = [model.head.decode(row) if kind == "text" else " ".join(map(str, row.tolist())) for row in rows]
     write_text(out, "\n".join(lines) + "\n")
     return [out]
+
+
+def _quoted(name: str) -> str:
+    """A column's name as comma-separated values take it."""
+    return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
 
 
 def text_or_file(given: str | None) -> str:

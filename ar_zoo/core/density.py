@@ -28,6 +28,8 @@ class DensityModel(Configurable, keras.Model):
         event_shape: shape of one `x`; `(None,)` where the length is free.
         sample_rate: samples of sound a second, of what it was trained on; `None` where that is not known, and for all
             but sound. Presets and exports keep it.
+        standard: how the numbers that it was trained on were standardised: a dict of `mean`, `scale` and perhaps `columns`,
+            as `ar_zoo.data.Data.standard` gives it; `None` where that is not known. Presets keep it.
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed, or integrated
             over.
@@ -79,6 +81,16 @@ class DensityModel(Configurable, keras.Model):
     def sample_rate(self, value):
         arguments.whole_or_none(sample_rate=value)
         self._sample_rate = value
+
+    @property
+    def standard(self) -> dict | None:
+        return self.__dict__.get("_standard")
+
+    @standard.setter
+    def standard(self, value):
+        if value is not None and not {"mean", "scale"} <= set(value):
+            raise ValueError(f"`standard` must be None or a dict of mean, scale and perhaps columns; got {value!r}.")
+        self.__dict__["_standard"] = value
 
     @property
     def context_spec(self) -> dict[str, ContextSpec]:

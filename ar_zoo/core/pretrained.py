@@ -59,6 +59,7 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
             "num_weights": int(sum(np.prod(weight.shape) for weight in model.weights)),
             "versions": {"keras": keras.__version__, "ar_zoo": _version()},
             **({"sample_rate": model.sample_rate} if model.sample_rate else {}),
+            **({"standard": model.standard} if model.standard else {}),
             **facts,
             "files": {
                 file: {"sha256": sha256_of(temporary / file), "size": os.path.getsize(temporary / file)}
@@ -117,7 +118,7 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
     if fresh:
         print(f"{manifest['name']}: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}.")
     try:
-        model.sample_rate = manifest.get("sample_rate")
+        model.sample_rate, model.standard = manifest.get("sample_rate"), manifest.get("standard")
     except ValueError as error:
         raise ValueError(f"{folder / 'manifest.json'}: {error}") from None
     model.load_report = {"taken": taken, "fresh": fresh}

@@ -71,6 +71,22 @@ class Data:
         return len(self.values if self.lengths is None else self.lengths)
 
     @property
+    def standard(self) -> dict | None:
+        """How a table or series is standardised, in plain numbers for a model to keep: `mean`, `scale`, `columns`."""
+        if self.raw is None:
+            return None
+        columns = {} if self.columns is None else {"columns": list(self.columns)}
+        return {"mean": self.mean.tolist(), "scale": self.scale.tolist()} | columns
+
+    def standardised(self, standard: dict) -> Data:
+        """The same numbers, standardised as others were: those that a model was trained on."""
+        mean, scale = (np.asarray(standard[name], np.float64) for name in ("mean", "scale"))
+        if mean.shape != self.mean.shape:
+            raise ValueError(f"{self.source} has {self.mean.size} columns; {mean.size} are wanted.")
+        values = ((self.raw - mean) / scale).astype(np.float32)
+        return dataclasses.replace(self, values=values, mean=mean, scale=scale)
+
+    @property
     def log_scale(self) -> float:
         """Nats to take off the log-likelihood of a row of a table, or of a number of a series, for that in raw units."""
         return float(np.sum(np.log(self.scale)))

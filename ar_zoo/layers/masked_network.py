@@ -17,7 +17,7 @@ class MaskedNetwork(Configurable, keras.layers.Layer):
 
     Hidden units have degrees from 1 to S - 1, spread evenly. Each layer has at least S - 1 of them, so that through any
     number of layers each output sees all of its past. A class adds a bias to the first hidden layer and to the outputs:
-    those of the first site see no hidden unit. At first the outputs are small.
+    those of the first site see no hidden unit. At first all are small, the outputs most.
 
     Args:
         order: a permutation of the sites.
@@ -48,7 +48,9 @@ class MaskedNetwork(Configurable, keras.layers.Layer):
             )
         self._activate = keras.activations.get(activation)
         policy = {"dtype": self.dtype_policy}
-        self._hidden = [MaskedDense(size, name=f"hidden_{i}", **policy) for i, size in enumerate(self.units)]
+        self._hidden = [
+            MaskedDense(size, initial_scale=0.6, name=f"hidden_{i}", **policy) for i, size in enumerate(self.units)
+        ]
         self._output = MaskedDense(sites * outputs, strict=True, initial_scale=0.1, name="output", **policy)
         if num_classes:
             self._label = Conditioning(self.units[0], num_classes, name="label", **policy)

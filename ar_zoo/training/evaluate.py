@@ -25,12 +25,15 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
 
     Returns:
         `events` (images, rows or windows), `dimensions`, `nats` (minus the log-likelihood of all of them),
-        `bits_per_dim`; of tables and series, which are standardised, also `raw_nats`, in the data's own units.
+        `bits_per_dim`; of tables and series, which are standardised as those that the model was trained on (or,
+        where it does not know, by their own train part), also `raw_nats`, in the data's own units.
 
     Example:
         >>> evaluate(ar_zoo.load("gated_pixel_cnn.mnist"), ar_zoo.data.read("shipped:digits", "valid"))["events"]
         200
     """
+    if model.standard is not None and part.raw is not None:
+        part = part.standardised(model.standard)
     window = None if model.num_sites else window or model.max_sites or 4000
     if limit is not None and limit < 1:
         raise ValueError(f"`limit` must be at least 1; got {limit}.")

@@ -72,6 +72,7 @@ def train(
     with _strategy(strategy).scope():
         model = _create(recipe, overrides, sets["train"]) if start is None else _load(recipe, start)
         model.sample_rate = sets["train"].sample_rate or model.sample_rate
+        model.standard = sets["train"].standard
         grids = quantization_aware(model, qat)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
@@ -104,8 +105,6 @@ def train(
         facts["data"] = {
             split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
         }
-        if sets["train"].raw is not None:  # how its numbers were standardised
-            facts["data"]["train"] |= {name: getattr(sets["train"], name).tolist() for name in ("mean", "scale")}
         if more:
             facts["training"] = more
         with rounded_weights(model, grids):

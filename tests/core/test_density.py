@@ -91,15 +91,45 @@ def test_what_needs_a_step_is_refused_in_one_line(model, tmp_path):
         bench(model)
 
 
-def test_a_preset_is_scored_in_both_units(tmp_path):
+def test_data_is_scored_in_both_units():
     from ar_zoo.training.evaluate import evaluate
 
     part = ar_zoo.data.read("shipped:cancer", "valid")
     model = make(families()["maf"], dtype="float32", event_shape=(30,), num_classes=None, scale=0.05)
-    found = evaluate(ar_zoo.load(ar_zoo.save(model, tmp_path / "maf.mine")), part)
+    found = evaluate(model, part)
     assert found["events"] == 114
     assert found["nats"] == pytest.approx(-np.sum(model.log_prob(part.values)), rel=1e-5)
     assert found["raw_nats"] == pytest.approx(found["nats"] + 114 * np.log(part.scale).sum(), rel=1e-6)
+
+
+def test_a_preset_keeps_the_units_of_what_it_was_trained_on(tmp_path):
+    """Other data is standardised as that was, and what is drawn has its units."""
+    from ar_zoo.drawing import write_drawn
+    from ar_zoo.training.evaluate import evaluate
+
+    generator = np.random.default_rng(0)
+    rows, others = (generator.normal([5, -2, 1e3, 0.1], [2, 0.1, 30, 1], (20, 4)) for _ in range(2))
+    np.savez(tmp_path / "rows.npz", x_train=rows, columns=["a", 'b, "c"', "d", "e"])
+    np.savez(tmp_path / "others.npz", x_train=2 * others, x_valid=others)
+    model = make(families()["maf"], dtype="float32", num_classes=None, scale=0.05)
+    model.standard = ar_zoo.data.read(tmp_path / "rows.npz").standard
+    loaded = ar_zoo.load(ar_zoo.save(model, tmp_path / "maf.mine"))
+    assert loaded.standard == model.standard
+
+    mean, scale = (np.array(loaded.standard[name]) for name in ("mean", "scale"))
+    found = evaluate(loaded, ar_zoo.data.read(tmp_path / "others.npz", "valid"))
+    expected = -np.sum(model.log_prob(((others - mean) / scale).astype("float32")))
+    assert found["nats"] == pytest.approx(expected, rel=1e-5)
+    assert found["raw_nats"] == pytest.approx(expected + 20 * np.log(scale).sum(), rel=1e-5)
+
+    write_drawn(loaded, loaded.sample(3), tmp_path / "x.csv")
+    names, *lines = (tmp_path / "x.csv").read_text().splitlines()
+    assert names == 'a,"b, ""c""",d,e'
+    drawn = np.array([line.split(",") for line in lines], float)
+    np.testing.assert_allclose(drawn, model.sample(3) * scale + mean, rtol=1e-5, atol=1e-5)
+    assert ar_zoo.data.read(tmp_path / "x.csv").columns == ("a", 'b, "c"', "d", "e")
+    with pytest.raises(ValueError, match="`standard` must be None or a dict of mean, scale"):
+        model.standard = {"mean": 0.0}
 
 
 def test_a_class_without_call_says_so():
