@@ -6,8 +6,9 @@
         --out runs/binary gated_pixel_cnn.mnist:num_layers=4,units=32,dropout=0,batch_size=64
 
 A MODEL is a name of `ar-zoo list`, with arguments of its constructor after a colon. Image size, channels and alphabet come
-from the data. `head` is a word: `categorical`, `bernoulli`, `mixture10` (discretised logistics), `categorical16` (levels),
-`palette512` (colours; bits are then of colours, and not to be compared with the others'). Models are unconditional unless
+from the data. `head` is a word: `categorical`, `bernoulli`, `mixture10` (discretised logistics), `predictive` (those that start
+from the pixels around), `categorical16` (levels), `palette512` (colours; bits are then of colours, and not to be compared with
+the others'). Models are unconditional unless
 `num_classes` is given. `batch_size`, `learning_rate`, `weight_decay`, `warmup_steps`, `average` and `shift` go to training.
 
 Every row trains in a process of its own, one after the other, and is validated after every epoch; validation does not count
@@ -30,6 +31,8 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+
+import numpy as np
 
 from ar_zoo.core.files import atomic_path
 
@@ -230,38 +233,45 @@ def fitted(name: str, given: dict, part, binarized: bool) -> dict:
             break
     else:
         raise ValueError(f"MODEL must be of images; {name} takes {', '.join(names)}.")
-    word = wanted.pop("head", None) or _word(head)
-    wanted["head"] = make_head(word, shape[-1], binarized)
+    word = wanted.pop("head", None) or _word(head, shape[-1], binarized)
+    wanted["head"] = head if word == "own" else make_head(word, part.values, binarized)
     if "num_classes" in names:
         wanted.setdefault("num_classes", None)
     return wanted
 
 
-def _word(head) -> str:
+def _word(head, channels: int, binarized: bool) -> str:
+    """A preset's head, as a word: `own` where it fits as it is."""
     kind = type(head).__name__
-    if kind == "DiscretizedLogisticMixture":
-        return f"mixture{head.num_components}"
+    if hasattr(head, "num_components"):
+        if (head.channels, head.num_levels, binarized) == (channels, 256, False):
+            return "own"
+        return "predictive" if getattr(head, "predicts", False) else f"mixture{head.num_components}"
     return f"palette{head.num_symbols}" if kind == "PaletteCategorical" else "levels"
 
 
-def make_head(word: str, channels: int, binarized: bool):
+def make_head(word: str, images, binarized: bool):
     """A head of a word and a number; `levels` is the plain one for what the pixels are."""
     from ar_zoo import heads
 
+    channels = images.shape[-1]
     kind, number = re.fullmatch(r"([a-z]*)(\d*)", word).groups()
     number, levels = int(number or 0), 2 if binarized else 256
-    if kind == "bernoulli" or (binarized and kind in ("levels", "mixture")):
+    if kind == "bernoulli" or (binarized and kind in ("levels", "mixture", "predictive")):
         return heads.Bernoulli()
     if kind in ("levels", "categorical"):
         number = number or levels
         return heads.Categorical(number, source_levels=None if number == levels else levels)
     if kind == "mixture":
         return heads.DiscretizedLogisticMixture(number or 10, levels, channels)
+    if kind == "predictive":
+        outside = int(np.median(images[:, 0]))  # the background, of which the first row mostly is
+        return heads.PredictiveLogisticMixture(levels, channels, outside, **({"num_free": number} if number else {}))
     if kind == "palette":  # of grey pixels, all their levels; of colours k-means on the data finds the best
         even = heads.PaletteCategorical.even
         return even(levels, 1) if channels == 1 else even(round((number or 512) ** (1 / channels)), channels)
     raise ValueError(
-        f"`head` must be bernoulli, categorical, mixture or palette, with or without a number; got {word!r}."
+        f"`head` must be bernoulli, categorical, mixture, predictive or palette, with or without a number; got {word!r}."
     )
 
 

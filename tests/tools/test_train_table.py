@@ -74,6 +74,22 @@ def test_a_row_is_found_again_by_all_that_makes_it(images):
             (4, 5, 3),
             "DiscretizedLogisticMixture(num_components=5",
         ),
+        (
+            "pixel_cnn_pp.cifar10",
+            {},
+            False,
+            3,
+            (4, 5, 3),
+            "DiscretizedLogisticMixture(num_components=10, num_levels=256",
+        ),
+        (
+            "gated_pixel_cnn.mnist",
+            {"head": "predictive"},
+            False,
+            3,
+            (4, 5, 3),
+            "PredictiveLogisticMixture(num_levels=256",
+        ),
         ("gated_pixel_cnn.mnist", {"head": "categorical16"}, False, 1, (4, 5, 1), "Categorical(num_symbols=16"),
         ("pixel_snail.mnist", {}, True, 1, (4, 5, 1), "Bernoulli"),
         ("image_gpt.mnist", {"head": "palette8"}, False, 3, (4, 5), "PaletteCategorical"),
@@ -93,7 +109,7 @@ def test_what_is_no_model_of_images_or_no_head(images):
     part = read(images)
     with pytest.raises(ValueError, match=r"MODEL must be of images; gpt\.tiny takes"):
         train_table.fitted("gpt.tiny", {}, part, False)
-    with pytest.raises(ValueError, match="`head` must be bernoulli, categorical, mixture or palette"):
+    with pytest.raises(ValueError, match="`head` must be bernoulli, categorical, mixture, predictive or palette"):
         train_table.fitted("made.mnist", {"head": "normal"}, part, False)
 
 
