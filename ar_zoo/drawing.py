@@ -12,7 +12,7 @@ _UNKNOWN_RATE = 8000  # samples a second of sound that does not say its own: tel
 
 
 def data_kind(model) -> str:
-    """What a model draws: `"image"`, `"text"`, `"sound"`, or `"symbols"` where nothing says more.
+    """What a model draws: `"image"`, `"text"`, `"sound"`, `"series"` of numbers, or `"symbols"` where nothing says more.
 
     Example: `data_kind(ar_zoo.load("gpt.kjv"))` is "text"
     """
@@ -22,6 +22,8 @@ def data_kind(model) -> str:
         return "image"
     if getattr(model.head, "alphabet", None):
         return "text"
+    if model.head.num_symbols is None and model.num_sites is None:
+        return "series"
     return "sound" if isinstance(model.head, MuLawCategorical) else "symbols"
 
 

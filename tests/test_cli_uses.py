@@ -1,4 +1,4 @@
-"""`ar-zoo inpaint`, `compare` and `anomalies` on tiny presets."""
+"""`ar-zoo inpaint`, `forecast`, `compare` and `anomalies` on tiny presets."""
 
 # Fixtures of the other commands' tests serve here as well.
 # ruff: noqa: F401, F811
@@ -61,6 +61,20 @@ def test_inpaint_reads_a_picture(run):
     np.testing.assert_array_equal(pixels("a.png")[2:98:16, 2:66:16, 0], whole // 64 * 64 + 32)
 
 
+def test_forecast_draws_scenarios_of_sound(run):
+    words = ["forecast", "voice", "--data", "shipped:speech", "--index", "1", "--start", "300", "--steps", "20"]
+    status, output, _ = run(*words, "--num", "5", "--history", "50", "--seed", "3", "--json", "--out", "fan.png")
+    assert status == 0
+    found = json.loads(output)
+    model, part = ar_zoo.load("voice"), ar_zoo.data.read("shipped:speech", "valid")
+    clip = model.head.encode(part.values[part.lengths[0] : part.lengths[0] + part.lengths[1]])
+    drawn = model.head.decode(model.sample(5, 3, prefix=clip[250:300], num_sites=70)[:, 50:])
+    np.testing.assert_allclose(found["median"], np.median(drawn, axis=0))
+    np.testing.assert_allclose(found["truth"], model.head.decode(clip[300:320]))
+    assert list(found["levels"]) == ["0.5", "0.9"]
+    assert width("fan.png") == 960
+
+
 def test_compare_prints_a_table_and_json(run, small):
     words = ["compare", small / "binary", "--data", small / "grey.npz", "--binarize"]
     status, output, _ = run(*words, "--json", "--plot", "plot.png")
@@ -102,6 +116,17 @@ def test_anomalies_prints_a_table_and_json(run, small):
         (["inpaint", "digits", "--image", "images.npz:0", "--label", "1", "2"], "`--label` must be one for all"),
         (["inpaint", "digits", "--image", "images.npz:0", "--out", "a.jpg"], "must end in .png"),
         (["inpaint", "letters", "--image", "images.npz:0"], "needs a model of images"),
+        (["forecast", "voice", "--data", "shipped:speech"], "--steps"),
+        (
+            ["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--index", "99"],
+            "`--index` must be from 0",
+        ),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--start", "0"], "leaves nothing"),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9999999"], "`--start` must be from 0"),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--level", "90"], "`levels` must lie"),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--history", "0"], "history"),
+        (["forecast", "voice", "--data", "images.npz", "--steps", "9"], "images.npz"),
+        (["forecast", "digits", "--data", "images.npz", "--steps", "9"], "a model of series or sound"),
         (["compare", "digits", "digits", "--data", "images.npz"], "is named twice"),
         (["compare", "digits", "--data", "images.npz", "--plot", "a.pdf"], "`--plot` must end in .png"),
         (["compare", "bare", "--data", "images.npz"], "bare symbols"),
