@@ -50,6 +50,8 @@ def main(words=None) -> int:
         return _run_row(options.row)
     try:
         rows = [row_of(spec, options) for spec in options.models]
+        if not rows and not options.out.is_dir():
+            raise ValueError(f"`--out` {options.out} holds no table: name at least one MODEL.")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -60,7 +62,8 @@ def main(words=None) -> int:
         if not (folder / "result.json").is_file():
             print(f"{number} of {len(rows)}: {row['name']}", file=sys.stderr, flush=True)
             failed += _in_a_process(folder, row) != 0
-        write_table(options.out, options.at)
+            write_table(options.out, options.at)
+    write_table(options.out, options.at)
     print((options.out / "table.md").read_text(), end="")
     return 1 if failed else 0
 

@@ -177,7 +177,7 @@ def _anomalies(options):
     rows = anomaly.rows(scores)
     print(json.dumps(rows, indent=1) if options.json else anomaly.table(rows))
     if options.plot:
-        anomaly.plot_roc(options.plot, scores, f"{Path(options.model).name}: {options.normal} is normal")
+        anomaly.plot_roc(options.plot, scores, f"{Path(options.model).name}: {Path(options.normal).name} is normal")
         print(Path(options.plot).resolve(), file=sys.stderr)
 
 
