@@ -142,7 +142,7 @@ def symbols_of(model, values) -> np.ndarray:
     return model.head.encode(np.round(np.asarray(values) * (top_level(model) / 255)).astype(np.int32))
 
 
-def read_image(model, source: str, split: str = "valid") -> tuple[np.ndarray, int | None]:
+def read_image(model, source: str, split: str = "valid", smaller=None) -> tuple[np.ndarray, int | None]:
     """One image as symbols, and its class where the data say it.
 
     Args:
@@ -150,6 +150,7 @@ def read_image(model, source: str, split: str = "valid") -> tuple[np.ndarray, in
         source: a picture of the size of the model's images, or DATA:INDEX, image number INDEX (from 0) of what
             `ar_zoo.data.read` takes.
         split: of DATA.
+        smaller: (height, width) that a picture may also have; each of its pixels then becomes a square.
 
     Returns:
         (int32 [*event_shape], the label or None).
@@ -173,6 +174,8 @@ def read_image(model, source: str, split: str = "valid") -> tuple[np.ndarray, in
         values = _picture(model, source)
     channels = getattr(model.head, "channels", None) or model.event_shape[-1]
     wanted = (*model.event_shape[:2], channels)
+    if smaller is not None and values.shape[:2] == tuple(smaller):
+        values = values.repeat(wanted[0] // smaller[0], axis=0).repeat(wanted[1] // smaller[1], axis=1)
     if values.shape != wanted:
         shapes = ["x".join(map(str, shape)) for shape in (wanted, values.shape)]
         raise ValueError(f"`image` must be {shapes[0]} (height, width, channels); {source} is {shapes[1]}. Resize it.")

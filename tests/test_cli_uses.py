@@ -75,6 +75,22 @@ def test_forecast_draws_scenarios_of_sound(run):
     assert width("fan.png") == 960
 
 
+@pytest.mark.parametrize(("name", "known"), [("colorize", (4, 6, 1)), ("upscale", (2, 3, 3))])
+def test_images_from_what_is_known(run, tmp_path, name, known):
+    head = ar_zoo.heads.PredictiveLogisticMixture(256, 3, num_free=0)
+    overrides = dict(image_shape=(4, 6, 3), head=head, known_shape=known, num_classes=None)
+    model = randomised("gated_pixel_cnn.tiny", **overrides)
+    ar_zoo.save(model, "given")
+    image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    small = image if name == "colorize" else image[:2, :3]
+    Image.fromarray(small).save("small.png")
+    status, output, _ = run(name, "given", "--image", "small.png", "--num", "2", "--out", "out.png")
+    assert (status, output.strip()) == (0, str(tmp_path / "out.png"))
+    whole = image if name == "colorize" else small.repeat(2, 0).repeat(2, 1)
+    drawn = uses.draw_from_known(model, whole[None].astype("int32"), 2)[0]
+    np.testing.assert_array_equal(pixels("out.png")[2:66:16, 2 + 98 : 98 + 98 : 16], drawn[0])
+
+
 def test_compare_prints_a_table_and_json(run, small):
     words = ["compare", small / "binary", "--data", small / "grey.npz", "--binarize"]
     status, output, _ = run(*words, "--json", "--plot", "plot.png")
@@ -109,6 +125,7 @@ def test_anomalies_prints_a_table_and_json(run, small):
     ("arguments", "says"),
     [
         (["inpaint", "digits"], "--image"),
+        (["colorize", "digits", "--image", "images.npz:0"], "digits is not given pictures: it must have been trained"),
         (["inpaint", "digits", "--image", "images.npz:7"], "has 7 images in its valid part"),
         (["inpaint", "digits", "--image", "nowhere.png"], "nowhere.png"),
         (["inpaint", "digits", "--image", "shipped:digits:0"], "must be 6x4x1 (height, width, channels)"),

@@ -4,7 +4,8 @@
     python tools/measure_compression.py --cases text --share 0.1
     python tools/measure_compression.py --data ../shared/data --json compression.json
 
-Digits: the 1,000 held-out ones, a byte a pixel, one after the other; image coders get them as one picture. Speech: 20
+Digits: the 1,000 held-out ones, a byte a pixel, one after the other; image coders get them as one picture. Emoji: the
+361 held-out ones, in the same way. Speech: 20
 seconds as μ-law levels, a byte a sample; FLAC gets these levels as 8-bit samples. Text: 100,000 characters of ASCII. Where
 the full files are absent the shipped subsets serve, which are smaller.
 
@@ -33,6 +34,7 @@ from ar_zoo.core.files import atomic_path
 FULL = Path(__file__).resolve().parents[2] / "shared" / "data"
 CASES = {  # name → preset, full file, shipped source, symbols
     "digits": ("gated_pixel_cnn.mnist", "mnist.npz", "shipped:digits", 1000),
+    "emoji": ("gated_pixel_cnn.emoji", "emoji32.npz", "shipped:emoji", 361),
     "speech": ("wavenet.speech8k", "speech8k.npz", "shipped:speech", 160_000),
     "text": ("gpt.kjv", "kjv_valid.txt", "shipped:text", 100_000),
 }
@@ -101,8 +103,8 @@ def others(name: str, x: np.ndarray, model) -> dict:
         pass
     else:
         sizes["zpaq -m5"] = len(zpaq.compress(plain, 5, threads=1, hints=False))
-    if name == "digits":
-        sizes |= pictures(_sheet(x[..., 0].astype(np.uint8)))
+    if name in ("digits", "emoji"):
+        sizes |= pictures(_sheet(x.astype(np.uint8)))
     elif name == "speech":
         sizes["FLAC"] = _flac(x)
     return sizes
@@ -130,11 +132,11 @@ def pictures(sheet: np.ndarray) -> dict:
 
 
 def _sheet(images: np.ndarray) -> np.ndarray:
-    """Images [N, H, W] side by side, in as square a picture as N allows without a gap."""
-    count, height, width = images.shape
+    """Images [N, H, W, C] side by side, in as square a picture as N allows without a gap; grey ones lose their channel."""
+    count, height, width, channels = images.shape
     columns = next(size for size in range(math.isqrt(count), count + 1) if count % size == 0)
-    rows = images.reshape(count // columns, columns, height, width).swapaxes(1, 2)
-    return rows.reshape(-1, columns * width)
+    rows = images.reshape(count // columns, columns, height, width, channels).swapaxes(1, 2)
+    return rows.reshape(-1, columns * width, *([channels] if channels > 1 else []))
 
 
 def _flac(levels: np.ndarray) -> int:

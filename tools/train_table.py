@@ -6,10 +6,10 @@
         --out runs/binary gated_pixel_cnn.mnist:num_layers=4,units=32,dropout=0,batch_size=64
 
 A MODEL is a name of `ar-zoo list`, with arguments of its constructor after a colon. Image size, channels and alphabet come
-from the data. `head` is a word: `categorical`, `bernoulli`, `mixture10` (discretised logistics), `predictive` (those that start
-from the pixels around), `categorical16` (levels), `palette512` (colours; bits are then of colours, and not to be compared with
-the others'). Models are unconditional unless
-`num_classes` is given. `batch_size`, `learning_rate`, `weight_decay`, `warmup_steps`, `average` and `shift` go to training.
+from the data. `head` is a word: `categorical`, `bernoulli`, `mixture10` (discretised logistics), `predictive` (a mixture
+that starts from the pixels around), `categorical16` (levels), `palette512` (colours; bits are then of colours, and not to be
+compared with the others'). Models are unconditional unless `num_classes` is given. `batch_size`, `learning_rate`,
+`weight_decay`, `warmup_steps`, `average` and `shift` go to training.
 
 Every row trains in a process of its own, one after the other, and is validated after every epoch; validation does not count
 in its minutes, compiling does. The table gives the figure at the end and the best. A row that is finished is kept in the

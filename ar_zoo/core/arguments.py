@@ -80,6 +80,19 @@ def image(image_shape, head, neighbours: bool = False) -> None:
         )
 
 
+def known_image(known_shape, image_shape) -> None:
+    """`None`, or (height, width, channels) of which the image has whole multiples of rows and columns."""
+    if known_shape is None:
+        return
+    shape = tuple(known_shape) if isinstance(known_shape, (list, tuple)) else ()
+    whole = len(shape) == 3 and all(_is_whole(size) and size >= 1 for size in shape)
+    if not whole or any(size % known for size, known in zip(image_shape[:2], shape[:2], strict=True)):
+        raise ValueError(
+            f"`known_shape` must be (height, width, channels), with a height and a width that go a whole number of times "
+            f"into those of `image_shape`, {tuple(image_shape)}; got {known_shape!r}."
+        )
+
+
 def event(event_shape) -> None:
     """A fixed shape of at least one axis."""
     shape = event_shape if isinstance(event_shape, (list, tuple)) else ()

@@ -28,3 +28,13 @@ def label_spec(num_classes: int | None) -> dict[str, ContextSpec]:
     Example: `label_spec(10)["label"].null` is 10
     """
     return {"label": ContextSpec((), "int32", num_classes, num_classes)} if num_classes else {}
+
+
+def vector_spec(size: int | None) -> dict[str, ContextSpec]:
+    """The context "vector", numbers of any meaning (an embedding, attributes); none without a size."""
+    return {"vector": ContextSpec((size,), "float32")} if size else {}
+
+
+def image_spec(shape: tuple[int, int, int] | None) -> dict[str, ContextSpec]:
+    """The context "image", a picture that is known, in [-1, 1] (`ar_zoo.data.known_image` makes it); none without a shape."""
+    return {"image": ContextSpec(tuple(shape), "float32")} if shape else {}

@@ -13,6 +13,7 @@ from ar_zoo.core.text import alphabet_of, decode_text, encode_text
 from ar_zoo.data.augment import shift_images
 from ar_zoo.data.dataset import Data
 from ar_zoo.data.examples import Examples
+from ar_zoo.data.known_image import known_image
 from ar_zoo.data.sources import SHIPPED, read
 from ar_zoo.data.writers import image_grid, plot_waveform, write_png, write_text, write_wav
 
@@ -24,6 +25,7 @@ __all__ = [
     "decode_text",
     "encode_text",
     "image_grid",
+    "known_image",
     "plot_waveform",
     "read",
     "shift_images",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ar_zoo.core import checks
 from ar_zoo.data.examples import Examples
+from ar_zoo.data.known_image import known_image
 
 
 def encode(model, part, window=None, labels=False) -> Examples:
@@ -13,16 +14,18 @@ def encode(model, part, window=None, labels=False) -> Examples:
         model: an `AutoregressiveModel`.
         part: what `ar_zoo.data.read` gives.
         window: length of the pieces that sound, text and series are cut into.
-        labels: whether the data's labels are the context "label".
+        labels: whether the data's labels are the context "label". The context "image" is always made from the images.
 
     Example:
         >>> encode(model, ar_zoo.data.read("shipped:digits"), labels=True).training(16, seed=0)
     """
-    context = None
+    context = {}
     if labels:
         if part.labels is None:
             raise ValueError(f"The recipe wants labels, and {part.source} has none.")
-        context = {"label": part.labels}
+        context["label"] = part.labels
+    if "image" in model.context_spec:
+        context["image"] = known_image(part.values, model.context_spec["image"].shape)
     examples = Examples(model.head.encode(part.values), context, window)
     # Refused here, in one line, and not inside a compiled step.
     checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])

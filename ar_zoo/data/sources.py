@@ -13,6 +13,7 @@ from ar_zoo.data.dataset import KINDS, Data
 #: Small real data sets that travel inside the package; see `shipped/README.md` for their sources and licences.
 SHIPPED = {
     "digits": "digits.npz",
+    "emoji": "emoji.npz",
     "speech": "speech.npz",
     "text": "text_train.txt",
     "cancer": "cancer.npz",
@@ -34,7 +35,7 @@ def read(
 
     | source | read as |
     |---|---|
-    | "shipped:digits", and so speech, text, cancer, sunspots | small real data inside the package |
+    | "shipped:digits", and so emoji, speech, text, cancer, sunspots | small real data inside the package |
     | an `.npz` file | images, sound, a table or series; the layouts are in `from_npz.py` |
     | a `.csv` file | a table, or of one column a series; `X_train.csv` finds `X_valid.csv` |
     | a `.txt` file | text; `X_train.txt` finds `X_valid.txt` |

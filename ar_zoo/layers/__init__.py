@@ -2,7 +2,7 @@
 
 from ar_zoo.layers.attention import CausalSelfAttention
 from ar_zoo.layers.causal_conv import DilatedCausalConv1D
-from ar_zoo.layers.conditioning import Conditioning, NullDropout
+from ar_zoo.layers.conditioning import Conditioning, ImageConditioning, NullDropout
 from ar_zoo.layers.embedding import SymbolEmbedding, indicators
 from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
@@ -18,6 +18,7 @@ __all__ = [
     "Conditioning",
     "DilatedCausalConv1D",
     "GatedActivation",
+    "ImageConditioning",
     "LearnedPositions",
     "MaskedConv2D",
     "MaskedDense",

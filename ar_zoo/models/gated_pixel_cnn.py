@@ -4,7 +4,7 @@ A vertical stack sees all rows above at full width, a horizontal stack the pixel
 the vertical stack: together every earlier pixel, without the blind spot of masked 3x3 kernels.
 
     v_l = W_v ∗ gate(v_{l-1})                        rows above (a whole row at a time)
-    h_l = h_{l-1} + R · gate(W_h ∗ h_{l-1} + L v_l + V c)      c: the class
+    h_l = h_{l-1} + R · gate(W_h ∗ h_{l-1} + L v_l + V c)      c: a class, a vector, or what a known image has there
 
 Deviations: the shift by one row between the stacks is in the first vertical kernel (type "above"); the output sums
 skips of all layers instead of reading the last; dropout after the gates; if wanted, dilated kernels and a learned bias
@@ -19,13 +19,14 @@ from keras import ops
 
 from ar_zoo.core import arguments
 from ar_zoo.core.cache import site_by_site
-from ar_zoo.core.context import label_spec
+from ar_zoo.core.context import image_spec, label_spec, vector_spec
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, PredictiveLogisticMixture
 from ar_zoo.layers import (
     Conditioning,
     GatedActivation,
+    ImageConditioning,
     MaskedConv2D,
     NullDropout,
     PixelFeatures,
@@ -51,6 +52,9 @@ class GatedPixelCNN(AutoregressiveModel):
         positions: whether the network knows each pixel's row and column.
         num_classes: classes of the context "label"; `None` for an unconditional model.
         label_dropout: how often training hides the label, so that the model also knows the unconditional density.
+        vector_size: numbers in the context "vector"; `None` for none.
+        known_shape: (height, width, channels) of the context "image"; `None` for none. Fewer rows and columns than the
+            image's make the model draw what a smaller picture shows (super-resolution), fewer channels colour it.
         dropout: rate after the gates.
     """
 
@@ -66,6 +70,8 @@ class GatedPixelCNN(AutoregressiveModel):
         positions=False,
         num_classes=None,
         label_dropout=0.1,
+        vector_size=None,
+        known_shape=None,
         dropout=0.0,
         **kwargs,
     ):
@@ -74,13 +80,15 @@ class GatedPixelCNN(AutoregressiveModel):
         arguments.whole(units=units)
         arguments.kernels(input_kernel_size=input_kernel_size, kernel_size=kernel_size)
         arguments.dilations(dilations)
-        arguments.whole_or_none(num_classes=num_classes)
+        arguments.whole_or_none(num_classes=num_classes, vector_size=vector_size)
+        arguments.known_image(known_shape, image_shape)
         arguments.rates(label_dropout=label_dropout, dropout=dropout)
         super().__init__(head, image_shape, **kwargs)
         self.image_shape, self.num_layers, self.units = tuple(image_shape), num_layers, units
         self.input_kernel_size, self.kernel_size = input_kernel_size, kernel_size
         self.dilations, self.positions = tuple(dilations), positions
         self.num_classes, self.label_dropout, self.dropout = num_classes, label_dropout, dropout
+        self.vector_size, self.known_shape = vector_size, known_shape and tuple(known_shape)
         channels = self.image_shape[-1]
         self._groups = 1 if head.site_shape else channels
         arguments.multiples(self._groups, "the channels drawn one by one", units=units)
@@ -97,6 +105,7 @@ class GatedPixelCNN(AutoregressiveModel):
                 i == 0,
                 self._groups,
                 num_classes,
+                [name for name in ("vector", "image") if name in self.context_spec],
                 positions and i == 0,
                 name=f"layer_{i}",
                 **policy,
@@ -105,6 +114,8 @@ class GatedPixelCNN(AutoregressiveModel):
         ]
         if num_classes:
             self._hide_label = NullDropout(label_dropout, num_classes, name="label_dropout", **policy)
+        if known_shape:
+            self._look = ImageConditioning(self.image_shape[:2], units, name="look", **policy)
         self._hidden = MaskedConv2D(units, 1, "B", self._groups, name="hidden", **policy)
         outputs = head.params_size * self._groups
         self._output = MaskedConv2D(outputs, 1, "B", self._groups, name="output", **policy)
@@ -113,7 +124,7 @@ class GatedPixelCNN(AutoregressiveModel):
 
     @property
     def context_spec(self):
-        return label_spec(self.num_classes)
+        return label_spec(self.num_classes) | vector_spec(self.vector_size) | image_spec(self.known_shape)
 
     @property
     def block_sizes(self):
@@ -121,19 +132,26 @@ class GatedPixelCNN(AutoregressiveModel):
         return (width * self._groups,) * height
 
     def call(self, x, context=None, training=False):
-        label = None
+        given = self._given(context)
         if self.num_classes:
-            label = self._hide_label(context["label"], training=training)
+            given["label"] = self._hide_label(given["label"], training=training)
         v = h = self._features(x)
         skips = 0.0
         for layer in self._layers_of_stacks:
-            v, link = layer.vertical(v, label, self._gate)
+            v, link = layer.vertical(v, given, self._gate)
             v = self._drop(v, training=training)
             activation = self._drop(self._gate(layer.row_conv(h) + link), training=training)
             h, skip = layer.wiring(activation, h)
             skips = skips + skip
         params = self._output(ops.relu(self._hidden(ops.relu(skips))))
         return self._predictions(self._to_params(params), x)
+
+    def _given(self, context, row=None):
+        """What the layers are conditioned on, for all rows or one."""
+        given = {name: context[name] for name in self.context_spec}
+        if self.known_shape:
+            given["image"] = self._look(given["image"]) if row is None else self._look.row(given["image"], row)
+        return given
 
     def _to_params(self, y):
         return y if self.head.site_shape else self._features.split_groups(y)
@@ -165,13 +183,13 @@ class GatedPixelCNN(AutoregressiveModel):
     def begin_block(self, prev, cache, index, context=None):
         width, channels = self.image_shape[1:]
         batch, number = prev.shape[0], index // (width * self._groups)
-        label = context["label"] if self.num_classes else None
+        given = self._given(context, number)
         row = self._features(ops.reshape(prev, (batch, width, channels)))
         new = {"window": ops.full_like(cache["window"], -1), "predictions": cache["predictions"]}
         for layer in self._layers_of_stacks:
             v, rows = layer.column_conv.step_row(row, cache[layer.name]["rows"])
             v = v if layer.positions is None else layer.positions.row(v, number)
-            row, link = layer.link(v, label, self._gate)
+            row, link = layer.link(v, given, self._gate)
             new[layer.name] = {"rows": rows, "link": layer.row_conv.link_spec(width).write(link)}
             if not layer.first:
                 new[layer.name]["left"] = ops.zeros_like(cache[layer.name]["left"])
@@ -242,7 +260,7 @@ class GatedPixelCNN(AutoregressiveModel):
 class _GatedLayer(keras.layers.Layer):
     """One layer of both stacks. The first has no residual: its input is symbols, not features."""
 
-    def __init__(self, units, kernel_size, dilation, first, groups, num_classes, positions, **kwargs):
+    def __init__(self, units, kernel_size, dilation, first, groups, num_classes, numbers, positions, **kwargs):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
         self.first, self.left = first, kernel_size // 2
@@ -260,18 +278,23 @@ class _GatedLayer(keras.layers.Layer):
         self.positions = PixelPositions(name="positions", **policy) if positions else None
         self.to_row = keras.layers.Dense(2 * units, name="link", **policy)
         self.wiring = ResidualSkip(units, units, not first, groups, name="wiring", **policy)
-        self.condition = Conditioning(4 * units, num_classes, name="condition", **policy) if num_classes else None
+        self.conditions = {
+            name: keras.layers.Dense(4 * units, use_bias=False, name=f"condition_{name}", **policy) for name in numbers
+        }
+        if num_classes:
+            self.conditions["label"] = Conditioning(4 * units, num_classes, name="condition", **policy)
 
-    def vertical(self, v, label, gate):
+    def vertical(self, v, given, gate):
         v = self.column_conv(v)
-        return self.link(v if self.positions is None else self.positions(v), label, gate)
+        return self.link(v if self.positions is None else self.positions(v), given, gate)
 
-    def link(self, v, label, gate):
+    def link(self, v, given, gate):
         """From the vertical pre-activation: the vertical stack's next input, and the link to the horizontal stack."""
         link = self.to_row(v)
-        if self.condition is not None:
-            bias = self.condition(label)
-            bias = ops.reshape(bias, (-1,) + (1,) * (len(v.shape) - 2) + (bias.shape[-1],))
+        for name, condition in self.conditions.items():
+            bias = condition(given[name])
+            if name != "image":  # which has a place for each pixel
+                bias = ops.reshape(bias, (-1,) + (1,) * (len(v.shape) - 2) + (bias.shape[-1],))
             for_column, for_row = ops.split(bias, 2, axis=-1)
             v, link = v + for_column, link + for_row
         return gate(v), link

@@ -137,16 +137,20 @@ def picture(model, images, mask, drawn) -> np.ndarray:
 
     Example: `write_png("inpainted.png", picture(model, images, mask, complete(model, images, mask)))`
     """
-    original = _coloured(drawing.pixels(model, images))
+    original = cells_of(model, images)
     known = np.where(np.asarray(mask)[..., None], original, _UNKNOWN).astype(np.uint8)
-    draws = _coloured(drawing.pixels(model, drawn.reshape(-1, *images.shape[1:]))).reshape(
-        *drawn.shape[:2], *original.shape[1:]
-    )
-    cells = np.concatenate([original[:, None], known[:, None], draws], axis=1)
-    times = max(1, 96 // max(original.shape[1:3]))
-    cells = cells.reshape(-1, *original.shape[1:]).repeat(times, axis=1).repeat(times, axis=2)
-    return image_grid(cells, columns=2 + drawn.shape[1])
+    draws = cells_of(model, drawn.reshape(-1, *images.shape[1:])).reshape(*drawn.shape[:2], *original.shape[1:])
+    return rows_of_cells(np.concatenate([original[:, None], known[:, None], draws], axis=1))
 
 
-def _coloured(pixels):
+def cells_of(model, images) -> np.ndarray:
+    """Symbols of images → uint8 [N, H, W, 3], grey ones too."""
+    pixels = drawing.pixels(model, images)
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+
+
+def rows_of_cells(cells) -> np.ndarray:
+    """uint8 [rows, columns, H, W, 3] → one picture, enlarged if the cells are small."""
+    times = max(1, 96 // max(cells.shape[2:4]))
+    flat = cells.reshape(-1, *cells.shape[2:]).repeat(times, axis=1).repeat(times, axis=2)
+    return image_grid(flat, columns=cells.shape[1])

@@ -40,6 +40,11 @@ CASES = {
     ),
     "causal_conv": (layers.DilatedCausalConv1D, dict(filters=3, kernel_size=3, dilation=2), [values(_SEQUENCE)]),
     "conditioning": (layers.Conditioning, dict(units=4, num_classes=3), [symbols((5,), 0, 4)]),
+    "image_conditioning": (
+        layers.ImageConditioning,
+        dict(image_shape=(4, 6), units=3, kernel_size=3),
+        [values((2, 2, 3, 5))],
+    ),
     "gate": (layers.GatedActivation, {}, [values(_IMAGE)]),
     "gate_linear": (layers.GatedActivation, dict(activation="linear"), [values(_IMAGE)]),
     "null_dropout": (layers.NullDropout, dict(rate=0.5, null=3), [symbols((5,), 0, 4)]),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ar_zoo.layers import (
     Conditioning,
     GatedActivation,
+    ImageConditioning,
     NullDropout,
     PixelFeatures,
     PixelPositions,
@@ -67,6 +69,27 @@ def test_conditioning():
     randomised(layer)
     assert layer.table.shape == (4, 4), "three classes and the unknown one"
     np.testing.assert_array_equal(np.asarray(layer(np.array([3, 0, 3]))), np.asarray(layer.table.value)[[3, 0, 3]])
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 3), (2, 3, 1)])
+def test_image_conditioning(shape):
+    """Each pixel of a small picture is a square; a kernel around each place, of zeros beyond the edge; all rows at once
+    and each by itself."""
+    layer = ImageConditioning((4, 6), 5, kernel_size=3, dtype="float64")
+    image = np.random.default_rng(0).normal(size=(2, *shape))
+    layer(image)
+    layer.set_weights([np.random.default_rng(1).normal(size=weight.shape) for weight in layer.weights])
+    kernel, bias = (np.asarray(weight) for weight in (layer.kernel, layer.bias))
+    large = image.repeat(4 // shape[0], axis=1).repeat(6 // shape[1], axis=2)
+    padded = np.pad(large, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    expected = np.zeros((2, 4, 6, 5))
+    for row in range(4):
+        for column in range(6):
+            around = padded[:, row : row + 3, column : column + 3]
+            expected[:, row, column] = np.maximum(np.einsum("bijc,ijcu->bu", around, kernel) + bias, 0)
+    np.testing.assert_allclose(np.asarray(layer(image)), expected, atol=1e-12)
+    for row in range(4):
+        np.testing.assert_allclose(np.asarray(layer.row(tf.constant(image), row)), expected[:, row], atol=1e-12)
 
 
 def test_null_dropout():

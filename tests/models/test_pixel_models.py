@@ -92,6 +92,21 @@ def test_the_class_is_seen():
     assert np.abs(one - two).min() > 1e-6
 
 
+def test_conditioned_on_a_vector_and_an_image():
+    """Both are seen, at every site, and the laws of steps hold with them."""
+    known = dict(image_shape=(4, 6, 1), vector_size=3, known_shape=(2, 3, 3), num_classes=2, num_layers=1)
+    variant = type("Variant", (GatedPixelCNN,), {"PRESETS": {"tiny": GatedPixelCNN.PRESETS["tiny"] | known}})
+    for law in (laws.causality, laws.completeness, laws.step_equals_call, laws.ragged_rows):
+        law(variant)
+    model = laws.make(variant)
+    assert sorted(model.context_spec) == ["image", "label", "vector"]
+    x, given = laws.events(model, 1), laws.contexts(model, 1)
+    before = np.asarray(model(x, given))
+    for name in ("vector", "image"):
+        after = np.asarray(model(x, given | {name: given[name] + 0.5}))
+        assert (np.abs(after - before).max(axis=-1) > 1e-6).all(), name
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
@@ -125,6 +140,9 @@ def test_bad_arguments(cls, arguments, name):
         (GatedPixelCNN, dict(num_classes=0), "num_classes"),
         (GatedPixelCNN, dict(num_classes=2, label_dropout=-0.1), "label_dropout"),
         (GatedPixelCNN, dict(dropout=2.0), "dropout"),
+        (GatedPixelCNN, dict(vector_size=0), "vector_size"),
+        (GatedPixelCNN, dict(known_shape=(9, 9)), "known_shape"),
+        (GatedPixelCNN, dict(known_shape=(4, 9, 1)), "known_shape"),
     ],
 )
 def test_bad_arguments_of_one_family(cls, arguments, name):

@@ -90,6 +90,7 @@ def test_a_row_is_found_again_by_all_that_makes_it(images):
             (4, 5, 3),
             "PredictiveLogisticMixture(num_levels=256",
         ),
+        ("gated_pixel_cnn.emoji", {}, False, 3, (4, 5, 3), "PredictiveLogisticMixture(num_levels=256"),
         ("gated_pixel_cnn.mnist", {"head": "categorical16"}, False, 1, (4, 5, 1), "Categorical(num_symbols=16"),
         ("pixel_snail.mnist", {}, True, 1, (4, 5, 1), "Bernoulli"),
         ("image_gpt.mnist", {"head": "palette8"}, False, 3, (4, 5), "PaletteCategorical"),
