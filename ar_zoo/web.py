@@ -25,6 +25,7 @@ from ar_zoo.export.artifact import export
 
 MODELS = ("gated_pixel_cnn.mnist", "wavenet.speech8k", "gpt.kjv")
 FREE_SITES = 8000  # what `score` of a model takes whose events have any length
+_OTHERS = {"symbols": "bare symbols", "series": "numbers", "table": "numbers"}  # what no browser shows
 _LITERT = ("litert_wasm_internal", "litert_wasm_compat_internal")  # with relaxed SIMD, and for browsers without
 
 
@@ -154,10 +155,12 @@ def _export(name, preset, folder, progress) -> dict:
     """Exports one model into the page; returns what page.json says of it."""
     about, model = read_manifest(preset).get("about", ""), load(preset)
     kind = data_kind(model)
-    if kind == "symbols" or (kind == "image" and (model.event_shape[-1] != 1 or model.head.site_shape)):
+    if kind not in ("image", "sound", "text") or (
+        kind == "image" and (model.event_shape[-1] != 1 or model.head.site_shape)
+    ):
         raise ValueError(
             f"`models`: the page shows pictures of one channel, sound and text; {name} draws "
-            f"{'bare symbols' if kind == 'symbols' else f'pictures of shape {list(model.event_shape)}'}. Leave it out."
+            f"{f'pictures of shape {list(model.event_shape)}' if kind == 'image' else _OTHERS[kind]}. Leave it out."
         )
     sites = None if model.num_sites is not None else model.max_sites or FREE_SITES
     export(model, folder, ("tflite",), num_sites=sites, progress=progress and sys.stderr.isatty())

@@ -7,7 +7,7 @@ import pytest
 
 import ar_zoo
 from ar_zoo import drawing
-from ar_zoo.heads import Bernoulli, Categorical
+from ar_zoo.heads import Bernoulli, Categorical, Normal
 
 ALPHABET = "abcde"
 
@@ -27,6 +27,17 @@ def test_data_kind(letters):
     assert drawing.data_kind(ar_zoo.create("gpt.tiny")) == "symbols"
     assert drawing.data_kind(ar_zoo.create("wavenet.tiny")) == "sound"
     assert drawing.data_kind(ar_zoo.create("gated_pixel_cnn.tiny")) == "image"
+    assert drawing.data_kind(ar_zoo.create("ar_p.tiny")) == "series"
+    assert drawing.data_kind(ar_zoo.create("made.tiny", head=Normal())) == "table"
+
+
+def test_numbers_are_written_as_they_are_read(tmp_path):
+    from ar_zoo.data import read
+
+    model = ar_zoo.create("made.tiny", event_shape=(3,), head=Normal())
+    x = model.sample(20, seed=1)
+    assert drawing.write_drawn(model, x, tmp_path / "drawn.csv") == [tmp_path / "drawn.csv"]
+    np.testing.assert_array_equal(read(tmp_path / "drawn.csv", "train").raw.astype("float32"), x[:18])
 
 
 def test_draw_text_goes_on_from_half_a_window(letters):

@@ -16,7 +16,7 @@ def add_to(command):
     add = command(
         "sample",
         _sample,
-        "draw from a model, into a PNG, a WAV with a picture of its waveform, or text",
+        "draw from a model, into a PNG, a WAV with a picture of its waveform, text, or a CSV of numbers",
         "gated_pixel_cnn.mnist --num 50 --label 0 1 2 3 4 5 6 7 8 9 --out digits.png",
         "gated_pixel_cnn.mnist --prefix digit.png",
         "wavenet.speech8k --seconds 4 --out speech.wav",
@@ -28,7 +28,8 @@ def add_to(command):
     add("--temperature", type=float, default=1.0, help="below 1 is safer, 0 takes the likeliest symbol (default 1)")
     add("--label", type=int, nargs="+", help="classes, in turn; several are the columns of the grid")
     add("--prefix", help="how it begins: a text or a text file, a WAV, a picture (of a whole one the top half is kept)")
-    add("--sites", type=int, help="length in characters or samples, the prefix included (default 1000 characters)")
+    help = "length in characters, samples or numbers, the prefix included (default 1000 characters or numbers)"
+    add("--sites", type=int, help=help)
     add("--seconds", type=float, default=3.0, help="length of sound, the prefix included (default 3)")
     add("--sample-rate", type=int, help="samples per second of sound (default the model's, or 8000)")
     add("--batch-size", type=int, help="how many are drawn at once (default all); text: all")
@@ -87,7 +88,7 @@ def _sample(options):
     from ar_zoo import data, drawing
 
     kind, name = drawing.data_kind(model), Path(options.model.rstrip("/")).name
-    suffix = {"image": ".png", "sound": ".wav"}.get(kind, ".txt")
+    suffix = {"image": ".png", "sound": ".wav", "series": ".csv", "table": ".csv"}.get(kind, ".txt")
     out = Path(options.out or f"{name}{suffix}")
     if kind in ("image", "sound") and out.suffix.lower() != suffix:
         raise ValueError(f"`--out` must end in {suffix} for {name}; got {out}.")
@@ -108,6 +109,8 @@ def _sample(options):
         sites, many = options.sites, dict(batch_size=options.batch_size, progress=options.batch_size is not None)
         if kind == "sound" and sites is None:
             sites = round(options.seconds * drawing.sample_rate_of(model, options.sample_rate))
+        if kind == "series" and sites is None:
+            sites = 1000
         prefix = None if options.prefix is None else drawing.read_prefix(model, options.prefix, options.sample_rate)
         x = model.sample(count, prefix=prefix, num_sites=sites, **common, **many)
         columns = len(options.label) if options.label and len(options.label) > 1 else None

@@ -105,7 +105,9 @@ def _score(options):
 
     kind = data_kind(model)
     if kind == "symbols":
-        raise ValueError("`score` needs a model of images, sound or text; this one takes bare symbols: use `log_prob`.")
+        raise ValueError(
+            "`score` needs a model of images, sound, text or numbers; this one takes bare symbols: use `log_prob`."
+        )
     rows = []
     for source in options.data:
         rate = sample_rate_of(model, options.sample_rate) if kind == "sound" else None

@@ -5,28 +5,31 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from ar_zoo.core.known import check_dtype, check_values
+
+
+def head(model, value):
+    if value.num_symbols is None and not model.CONTINUOUS:
+        raise ValueError(
+            f"`head` must be of symbols, such as Categorical: {type(model).__name__} takes no continuous data; got {value!r}."
+        )
+
 
 def symbols(model, x, name="x"):
-    """`x` as an int32 tensor of symbols, [B, *event_shape]."""
-    return tf.cast(_checked_symbols(model, x, name), tf.int32)
+    """`x` as a tensor of symbols [B, *event_shape], int32; of continuous data float32."""
+    return tf.cast(_checked_symbols(model, x, name), model.head.symbol_dtype)
 
 
 def _checked_symbols(model, x, name="x"):
     dtype = np.dtype(x.dtype.as_numpy_dtype if isinstance(x, tf.Tensor) else np.asarray(x).dtype)
-    if dtype.kind not in "iu":
-        raise ValueError(
-            f"`{name}` must hold integer symbols; got dtype {dtype}. Encode raw data first: `model.head.encode(values)`."
-        )
+    check_dtype(dtype, model.head.num_symbols, name)
     x = x if tf.is_tensor(x) else np.asarray(x)
     shape, wanted = tuple(x.shape), model.event_shape
     if len(shape) != len(wanted) + 1 or any(w is not None and s != w for s, w in zip(shape[1:], wanted, strict=False)):
         raise ValueError(f"`{name}` must have shape [batch, {_text(wanted)}]; got {list(shape)}.")
     _length(model, shape[1], name)
-    top = model.head.num_symbols
     if not isinstance(x, tf.Tensor) or tf.executing_eagerly():
-        values = np.asarray(x)
-        if values.size and (values.min() < 0 or values.max() >= top):
-            raise ValueError(f"`{name}` must hold symbols in 0..{top - 1}; got {values.min()}..{values.max()}.")
+        check_values(np.asarray(x), model.head.num_symbols, name)
     return x
 
 

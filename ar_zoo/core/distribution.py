@@ -13,7 +13,7 @@ class EventDistribution(tfd.Distribution):
     def __init__(self, model, context, num_sites, name=None):
         self._model, self._context, self._sites = model, context, num_sites
         super().__init__(
-            dtype=tf.int32,
+            dtype=tf.as_dtype(model.head.symbol_dtype),
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
             validate_args=False,
             allow_nan_stats=False,

@@ -91,11 +91,11 @@ def run(model, noise, values, known, context, temperature, start, order):
     """One batch, from its noise. `start` is the first site that some row does not know. Sites count as they are drawn."""
     compiled = _compiled(model)
     batch, sites = known.shape
-    values = tf.constant(values, tf.int32)
+    values = tf.constant(values, model.head.symbol_dtype)
     index, cache = 0, None
     if model.block_sizes is None:
         # A known beginning is read in chunks; its last site stays for the loop, which needs it as `prev`.
-        before = tf.concat([tf.fill((batch, 1, *model.head.site_shape), -1), values[:, :-1]], axis=1)
+        before = tf.concat([_nothing(model.head, (batch, 1)), values[:, :-1]], axis=1)
         if start > 1:
             cache = model.init_cache(batch, sites)
         while index < start - 1:
@@ -140,8 +140,7 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
     def site(index, prev, cache, x):
         params, new = model.step(prev, caches.taken(spec, cache, index), index, context, **(order or {}))
         drawn = head.sample(params[:, 0], tf.gather(noise, index, axis=1), temperature)
-        # The same index, by way of the symbols: they depend on all that was read, so XLA need not copy what is written.
-        after_reading = index + tf.minimum(tf.reduce_min(drawn), 0)
+        after_reading = index + _zero_after(drawn)
         cache = caches.put_back(spec, cache, new, after_reading)
         keep = tf.reshape(tf.gather(known, index, axis=1), (batch,) + (1,) * rank)
         drawn = tf.where(keep, tf.gather(values, index, axis=1), drawn)
@@ -150,7 +149,7 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
     def run_sites(first, stop, prev, cache, x):
         return tf.while_loop(lambda index, *_: index < stop, site, (first, prev, cache, x))
 
-    nothing = tf.fill((batch, 1, *head.site_shape), -1)
+    nothing = _nothing(head, (batch, 1))
     if model.block_sizes is None:
         prev = tf.where(first > 0, values[:, None, ...][:, :, tf.maximum(first - 1, 0)], nothing)
         return run_sites(first, sites, prev, cache, values)[3]
@@ -166,7 +165,7 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
 
     begin, x = tf.constant(0), values
     sizes = list(model.block_sizes)
-    before = tf.fill((batch, sizes[0], *head.site_shape), -1)
+    before = _nothing(head, (batch, sizes[0]))
     for size, run_of_blocks in itertools.groupby(sizes):
         stop = begin + size * len(list(run_of_blocks))
         if before.shape[1] != size:  # the first block of a run of another size sees a block of the size before
@@ -177,3 +176,14 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
             (begin, before, cache, x),
         )
     return x
+
+
+def _nothing(head, sites):
+    return tf.fill((*sites, *head.site_shape), tf.constant(head.nothing, head.symbol_dtype))
+
+
+def _zero_after(drawn):
+    """0, by way of the symbols: they depend on all that was read, so XLA need not copy what is written at an index."""
+    if drawn.dtype.is_floating:
+        return tf.cast(tf.reduce_any(tf.math.is_nan(drawn)), tf.int32)
+    return tf.minimum(tf.reduce_min(drawn), 0)

@@ -10,29 +10,39 @@ from ar_zoo.core.model import AutoregressiveModel
 
 
 class MarkovModel(AutoregressiveModel):
-    """Symbols of any length, each given the `order - 1` before it. A family writes its constructor and `params_after`.
+    """Events of any length, each site given the `order - 1` before it. A family writes its constructor and `params_after`.
 
     Attributes:
-        order: symbols of a window: that which is predicted, and those that it depends on. Set before `build`.
+        order: sites of a window: that which is predicted, and those that it depends on. Set before `build`.
     """
 
     order: int
 
-    def params_after(self, seen):
-        """Parameters of each site that follows on `order - 1` others: int [B, order - 2 + S] → [B, S, params_size]."""
+    def params_after(self, seen, sites):
+        """Parameters of each site that follows on `order - 1` others.
+
+        Args:
+            seen: symbols [B, order - 2 + S], the head's `nothing` where there is none.
+            sites: int [S] or [B, S], the numbers of the sites that follow.
+
+        Returns:
+            [B, S, params_size].
+        """
         raise TypeError(f"{type(self).__name__} must define `params_after`.")
 
     def call(self, x, context=None, training=False):
-        return self.params_after(ops.pad(x, ((0, 0), (self.order - 1, 0)), constant_values=-1)[:, :-1])
+        seen = ops.pad(x, ((0, 0), (self.order - 1, 0)), constant_values=self.head.nothing)[:, :-1]
+        return self.params_after(seen, ops.arange(ops.shape(x)[1]))
 
     def receptive_field(self, num_sites=None):
         distance = np.arange(num_sites)[:, None] - np.arange(num_sites)[None]
         return (distance >= 1) & (distance < self.order)
 
     def cache_spec(self, max_sites):
-        return {"seen": State((self.order - 1,), "int32", fill=-1)}
+        return {"seen": State((self.order - 1,), self.head.symbol_dtype, fill=self.head.nothing)}
 
     @site_by_site(chunks=True)
     def step(self, prev, cache, index, context=None):
         seen = ops.concatenate([cache["seen"], prev], axis=1)
-        return self.params_after(seen[:, 1:]), {"seen": seen[:, prev.shape[1] :]}
+        sites = ops.expand_dims(index, -1) + ops.arange(prev.shape[1])
+        return self.params_after(seen[:, 1:], sites), {"seen": seen[:, prev.shape[1] :]}

@@ -30,6 +30,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed.
         EXEMPT: law number → reason, for laws (6 and 10; 7 of a family that has nothing to train) that it cannot obey.
+        CONTINUOUS: whether it takes heads of continuous data too, or alone.
         HEAVY: whether its graph takes long to compile; laws 5, 6, 9 and 10, which compile most, then run with the slow
             tests.
     """
@@ -37,10 +38,12 @@ class AutoregressiveModel(Configurable, keras.Model):
     PRESETS: dict[str, dict] = {}
     SMALL: tuple[dict, ...] = ({},)
     EXEMPT: dict[int, str] = {}
+    CONTINUOUS: bool = False
     HEAVY: bool = False
     metric_classes: tuple = (BitsPerDimension,)
 
     def __init__(self, head, event_shape, **kwargs):
+        checks.head(self, head)
         super().__init__(**kwargs)
         self.head = head
         self.event_shape = tuple(event_shape)
@@ -121,7 +124,7 @@ class AutoregressiveModel(Configurable, keras.Model):
 
     def cache_spec(self, max_sites: int) -> dict:
         """Kinds of state by name. The default keeps the symbols seen so far."""
-        return {"seen": caches.State((max_sites, *self.head.site_shape), "int32")}
+        return {"seen": caches.State((max_sites, *self.head.site_shape), self.head.symbol_dtype)}
 
     def begin_block(self, prev, cache, index, context=None):
         """Work shared by the sites of the block that starts at site `index`; `prev` [B, n, …] is the block before."""
@@ -132,7 +135,8 @@ class AutoregressiveModel(Configurable, keras.Model):
         """Parameters of the next K sites, and the new cache. This default runs `call` on all that was seen: slow, right.
 
         Args:
-            prev: int32 [B, K, *site_shape], the sites before `index … index + K - 1`; -1 is "nothing yet".
+            prev: int32 [B, K, *site_shape], the sites before `index … index + K - 1`; -1 is "nothing yet". Of continuous
+                data float32, and 0.
             cache: as `init_cache` made it or the last step returned it. With blocks, a chunk stays inside one block,
                 and `begin_block` has been called for it.
             index: scalar, the slot of the first site.
@@ -162,7 +166,7 @@ class AutoregressiveModel(Configurable, keras.Model):
     def build(self, input_shape=None):
         """Makes all weights, by tracing `call` once on symbols of the right shape."""
         shape = tuple(size or self.trace_sites for size in self.event_shape)
-        x = keras.KerasTensor((1, *shape), dtype="int32")
+        x = keras.KerasTensor((1, *shape), dtype=self.head.symbol_dtype)
         backend.compute_output_spec(self.call, x, context=self.full_context(None, 1))
 
     trace_sites = 8
@@ -202,10 +206,10 @@ class AutoregressiveModel(Configurable, keras.Model):
         return full
 
     def log_prob(self, x, context=None, mask=None, reduce="event", order=0):
-        """Log-probability in nats.
+        """Log-probability in nats; of continuous data the logarithm of the density.
 
         Args:
-            x: int symbols [B, *event_shape].
+            x: int symbols [B, *event_shape]; of continuous data floats.
             context: value of the only input of `context_spec`, or a dict of them; `None` for "unknown".
             mask: bool [B, S], False where a site is padding; padding is not scored (0). For free lengths.
             reduce: `"event"` → [B]; `"site"` → [B, *grid]; `"coordinate"` → [B, *event_shape].
@@ -223,6 +227,7 @@ class AutoregressiveModel(Configurable, keras.Model):
         order = checks.order(self, order)
         x, mask = checks.symbols(self, x), checks.mask(self, x, mask)
         params = ops.cast(self(x, context=context, mask=mask, **order), _likelihood_dtype(self))
+        x = _values(self.head, x, params)
         if reduce == "coordinate" and self.head.site_shape:
             each = [
                 ops.take_along_axis(self.head.coordinate_log_probs(params, x, c), x[..., c : c + 1], axis=-1)
@@ -274,7 +279,7 @@ class AutoregressiveModel(Configurable, keras.Model):
             order: of families with several, the number of one; of orderless models also a permutation of the sites.
 
         Returns:
-            int32 [num_samples, *event_shape].
+            int32 [num_samples, *event_shape]; of continuous data float32.
 
         Example:
             >>> model.sample(4, seed=1).shape
@@ -328,7 +333,7 @@ class AutoregressiveModel(Configurable, keras.Model):
     def _nll(self, x, params, mask, sample_weight):
         """Sum of weighted negative log-likelihoods (nats), and the sum of the weights of the dimensions."""
         params = ops.cast(params, _likelihood_dtype(self))
-        nll = -self.head.distribution(params).log_prob(x)
+        nll = -self.head.distribution(params).log_prob(_values(self.head, x, params))
         weight = ops.ones_like(nll)
         if mask is not None:
             weight = weight * ops.reshape(ops.cast(mask, nll.dtype), ops.shape(nll))
@@ -408,3 +413,8 @@ class AutoregressiveModel(Configurable, keras.Model):
 
 def _likelihood_dtype(model):
     return "float64" if model.compute_dtype == "float64" else "float32"
+
+
+def _values(head, x, params):
+    """Symbols as they are; values of continuous data in the dtype of their distribution."""
+    return x if head.num_symbols else ops.cast(x, params.dtype)

@@ -114,6 +114,8 @@ def _head(head) -> dict:
 
 def _decode(head) -> dict:
     """What each symbol stands for, so that a host decodes by looking it up: a text or a table, or nothing to do."""
+    if head.num_symbols is None:
+        return {}
     raw = head.decode(np.arange(head.num_symbols))
     if isinstance(raw, str):
         return {"alphabet": raw}

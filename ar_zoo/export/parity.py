@@ -10,7 +10,7 @@ _TRIALS = 4  # each with other inputs, at sites 0, 1, 2 and 3: what is done by t
 
 
 def random_inputs(endpoint, model, seed: int = 0) -> dict[str, np.ndarray]:
-    """An input for every slot of an endpoint: symbols, small states, noise inside (0, 1); site number `seed`.
+    """An input for every slot of an endpoint: symbols or values, small states, noise inside (0, 1); site number `seed`.
 
     Example:
         >>> random_inputs(endpoints(model, 1, 12)["score"], model)["x"].shape

@@ -55,6 +55,11 @@ class Quantization:
     def __init__(
         self, model: AutoregressiveModel, scheme, validation, max_loss, limit=None, num_sites=None, calibration=None
     ):
+        if model.head.num_symbols is None:
+            raise ValueError(
+                "`quantize` is for models of symbols: what it costs is held against their bits per dimension, and those of a "
+                f"density, as {model.name} gives, count from nowhere. Leave it out."
+            )
         if validation is None:
             raise ValueError(
                 "`validation` must name data that the quantised files are measured on (`quantize` was given): "

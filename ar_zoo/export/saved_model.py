@@ -43,7 +43,7 @@ def generate(model, batch_size: int, num_sites: int) -> Endpoint:
 
     | takes | |
     |---|---|
-    | prefix | int32 [B, sites, *site]: known sites, and anything after them |
+    | prefix | int32, of continuous data float32, [B, sites, *site]: known sites, and anything after them |
     | prefix_length | int32 []: how many are known |
     | seed | int64 [], at least 0 |
     | temperature | float32 []; 0 takes the most likely symbols |
@@ -54,7 +54,7 @@ def generate(model, batch_size: int, num_sites: int) -> Endpoint:
     """
     head = model.head
     slots = [
-        Slot("prefix", (batch_size, num_sites, *head.site_shape), "int32"),
+        Slot("prefix", (batch_size, num_sites, *head.site_shape), head.symbol_dtype),
         Slot("prefix_length", (), "int32"),
         Slot("seed", (), "int64"),
         Slot("temperature", (), "float32"),
@@ -77,4 +77,4 @@ def generate(model, batch_size: int, num_sites: int) -> Endpoint:
 
     signature = [tf.TensorSpec(slot.shape, slot.dtype, name=slot.name) for slot in slots]
     concrete = tf.function(traced, input_signature=signature, autograph=False).get_concrete_function()
-    return Endpoint("generate", tuple(slots), (Slot("x", (batch_size, *event), "int32"),), concrete)
+    return Endpoint("generate", tuple(slots), (Slot("x", (batch_size, *event), head.symbol_dtype),), concrete)

@@ -73,7 +73,7 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
     contexts = [Slot(name, (batch_size, *spec.shape), spec.dtype) for name, spec in model.context_spec.items()]
     spec = model.cache_spec(num_sites)
     common = [Slot("index", (), "int32"), *contexts]
-    prev = Slot("prev", (batch_size, 1, *head.site_shape), "int32")
+    prev = Slot("prev", (batch_size, 1, *head.site_shape), head.symbol_dtype)
     noise = [Slot("noise", (batch_size, *head.noise_shape), "float32"), Slot("temperature", (), "float32")]
 
     def context(given):
@@ -103,7 +103,7 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
         return _changed(spec, cache, model.begin_block(given["prev"], cache, given["index"], context(given)))
 
     names = states(spec)
-    made = {"score": trace("score", score, [Slot("x", (batch_size, *event), "int32"), *contexts])}
+    made = {"score": trace("score", score, [Slot("x", (batch_size, *event), head.symbol_dtype), *contexts])}
     specs = {"": spec} | {f"_{size}": model.cache_spec(size) for size in cache_sizes}
     for ending, held in specs.items():
         slots = [*common, *_state_slots(held, "site", batch_size)]
@@ -112,7 +112,7 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
         made[f"sample_step{ending}"] = drawing
     chunks = {f"prefill_{size}": size for size in prefill} | {f"verify_{size}": size for size in verify}
     for name, size in chunks.items():
-        before = Slot("prev", (batch_size, size, *head.site_shape), "int32")
+        before = Slot("prev", (batch_size, size, *head.site_shape), head.symbol_dtype)
         slots = [before, *common, *_state_slots(spec, "chunk", batch_size)]
         made[name] = trace(name, chunk, slots, names, leave_out="params" if name.startswith("prefill") else None)
     if model.block_sizes is not None:
@@ -123,7 +123,7 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
                 raise ValueError(
                     f"The {kind.size} places of {name!r} do not divide a block of {model.block_sizes[0]} sites."
                 )
-        before = Slot("prev", (batch_size, model.block_sizes[0], *head.site_shape), "int32")
+        before = Slot("prev", (batch_size, model.block_sizes[0], *head.site_shape), head.symbol_dtype)
         slots = [before, *common, *_state_slots(spec, "block", batch_size)]
         made["begin_block"] = trace("begin_block", begin_block, slots, names)
         if any(isinstance(names.get(slot.state), (DelayLine, KeyValue)) for slot in made["begin_block"].outputs):

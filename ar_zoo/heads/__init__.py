@@ -3,17 +3,21 @@
 from ar_zoo.heads.base import Head
 from ar_zoo.heads.bernoulli import Bernoulli
 from ar_zoo.heads.categorical import Categorical
+from ar_zoo.heads.continuous_mixture import ContinuousMixture
 from ar_zoo.heads.discretized_logistic_mixture import DiscretizedLogisticMixture
 from ar_zoo.heads.mu_law_categorical import MuLawCategorical
+from ar_zoo.heads.normal import Normal
 from ar_zoo.heads.palette_categorical import PaletteCategorical
 from ar_zoo.heads.predictive_logistic_mixture import PredictiveLogisticMixture
 
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "ContinuousMixture",
     "DiscretizedLogisticMixture",
     "Head",
     "MuLawCategorical",
+    "Normal",
     "PaletteCategorical",
     "PredictiveLogisticMixture",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core.config import Configurable
+from ar_zoo.core.known import check_values, nothing, symbol_dtype
 
 
 class Head(Configurable):
@@ -13,7 +14,8 @@ class Head(Configurable):
 
     Attributes:
         site_shape: shape of one site of `x`: `()` for a symbol, `(3,)` for a pixel whose channels are one site.
-        num_symbols: size of the alphabet of one coordinate.
+        num_symbols: size of the alphabet of one coordinate; `None` for continuous data: then all that is called a symbol
+            here and in the models is a value, and probabilities are densities.
         params_size: how many channels the network emits for a site.
         noise_shape: shape of the uniform noise that draws one site.
         predicts: whether its parameters start from the pixels around a site; the model then hands what the network
@@ -21,10 +23,20 @@ class Head(Configurable):
     """
 
     site_shape: tuple[int, ...] = ()
-    num_symbols: int
+    num_symbols: int | None
     params_size: int
     noise_shape: tuple[int, ...] = (1,)
     predicts: bool = False
+
+    @property
+    def symbol_dtype(self) -> str:
+        """dtype of symbols, `x` and `prev`: int32; float32 of continuous data."""
+        return symbol_dtype(self.num_symbols)
+
+    @property
+    def nothing(self) -> int:
+        """What `prev` holds before the first site: -1, or 0 of continuous data (`ar_zoo.core.known.nothing`)."""
+        return nothing(self.symbol_dtype)
 
     def distribution(self, params, temperature=1.0):
         """A TFP distribution over one site, batched like `params` without its last axis."""
@@ -32,6 +44,8 @@ class Head(Configurable):
 
     def coordinate_log_probs(self, params, known=None, coordinate: int = 0):
         """Log-probabilities `[..., num_symbols]` (nats) of one coordinate of a site, given the site's earlier ones.
+
+        Of discrete heads: continuous data has no alphabet to go through.
 
         Args:
             params: `[..., params_size]`.
@@ -49,17 +63,30 @@ class Head(Configurable):
             temperature: a float or scalar tensor; 0 takes the most likely symbol.
 
         Returns:
-            int32 `[..., *site_shape]`.
+            `[..., *site_shape]`: int32, or float32 of continuous data.
         """
         raise TypeError(f"{type(self).__name__} must define `sample`.")
 
     def encode(self, values) -> np.ndarray:
         """Raw data → symbols. By default the raw data are the symbols; they are checked."""
-        return self._integers(values, "values")
+        return self._numbers(values, "values")
 
     def decode(self, symbols) -> np.ndarray:
         """Symbols → raw data."""
-        return self._integers(symbols, "symbols")
+        return self._numbers(symbols, "symbols")
+
+    def _numbers(self, values, name):
+        return self._integers(values, name) if self.num_symbols else self._finite(values, name)
+
+    def _finite(self, values, name):
+        """float32 from an array of numbers, or an error that names the argument."""
+        values = np.asarray(values)
+        if values.dtype.kind not in "iuf":
+            raise ValueError(f"`{name}` must hold numbers; got dtype {values.dtype}.")
+        with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+            values = values.astype(np.float32)
+        check_values(values, None, name)
+        return values
 
     def _integers(self, values, name, top=None):
         """int32 from an array of integers below `top` (`num_symbols` by default), or an error that names the argument."""

@@ -10,7 +10,8 @@ one (`order=`), or the mean of all ("ensemble").
 Deviations: hidden degrees are spread evenly and, for each further mask, dealt to other units, where the paper draws
 them. So no place is lost for want of a unit: hidden layers of at least S - 1 units let each output see all of its past,
 through any number of layers. Narrower ones lose the latest sites of some (`receptive_field` says which), unless
-`direct` connections add them. A symbol enters as indicators of symbols 1, 2, …: a pixel of 0 or 1 as itself.
+`direct` connections add them. A symbol enters as indicators of symbols 1, 2, …: a pixel of 0 or 1 as itself, and so does
+a value of continuous data.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ar_zoo.core.cache import State, site_by_site
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.orders import make_orders, places, shuffled
 from ar_zoo.core.registry import register
-from ar_zoo.heads import Bernoulli, Categorical
+from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.layers import MaskedDense, indicators
 from ar_zoo.layers.masked_conv import compose_reach
 
@@ -33,11 +34,11 @@ _MASKS = 1  # tells the random numbers of masks from those of orders
 
 @register("made")
 class MADE(AutoregressiveModel):
-    """Vectors, or images as vectors, in one or several orders.
+    """Vectors, or images as vectors, in one or several orders, of symbols or of continuous data.
 
     Args:
         event_shape: any fixed shape, (784,) or (28, 28, 1).
-        head: draws one symbol a site, `Bernoulli` or `Categorical`.
+        head: draws one symbol a site, `Bernoulli` or `Categorical`; of continuous data `Normal` or `ContinuousMixture`.
         units: of the hidden layers.
         activation: of the hidden layers, a name that Keras knows.
         direct: whether outputs also see earlier inputs directly.
@@ -46,6 +47,8 @@ class MADE(AutoregressiveModel):
         raster: whether the first order is raster; exports know that one alone.
         order_seed: of the random orders and masks.
     """
+
+    CONTINUOUS = True
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class MADE(AutoregressiveModel):
         self.units, self.activation, self.direct = tuple(units), activation, direct
         self.num_orders, self.num_masks, self.raster, self.order_seed = num_orders, num_masks, raster, order_seed
         self._activate = keras.activations.get(activation)
+        self._features = 1 if head.num_symbols is None else head.num_symbols - 1  # of a site
         self._orders = np.repeat(make_orders(num_orders, self.num_sites, order_seed, raster), num_masks, axis=0)
         self._places = places(self._orders)
         self._degrees = [self._hidden_degrees(layer, size) for layer, size in enumerate(self.units)]
@@ -93,12 +97,15 @@ class MADE(AutoregressiveModel):
         return np.tile(np.stack(dealt), (self.num_orders, 1)).astype(np.int32)
 
     def _inputs(self, symbols):
+        """[..., features]: zeros where nothing came before."""
+        if self.head.num_symbols is None:
+            return ops.expand_dims(ops.cast(symbols, self.compute_dtype), -1)
         return indicators(symbols, 1, self.head.num_symbols, self.compute_dtype)
 
     def call(self, x, context=None, training=False, order=None):
         if order is None:
             order = keras.random.randint((), 0, len(self._orders), seed=self._draw) if training and self._draw else 0
-        count, features = self.head.params_size, self.head.num_symbols - 1
+        count, features = self.head.params_size, self._features
         sites = _of(self._places, order) + 1
         inputs, outputs = ops.repeat(sites, features), ops.repeat(sites, count)
         x = ops.reshape(self._inputs(x), (-1, self.num_sites * features))
@@ -127,7 +134,7 @@ class MADE(AutoregressiveModel):
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         spec = {layer.name: State((layer.units,), dtype) for layer in self._hidden}
         if self.direct:
-            spec["seen"] = State((self.num_sites * (self.head.num_symbols - 1),), self.compute_dtype)
+            spec["seen"] = State((self.num_sites * self._features,), self.compute_dtype)
         return spec
 
     @site_by_site
@@ -159,6 +166,8 @@ class MADE(AutoregressiveModel):
     SMALL = (
         dict(event_shape=(2, 3), head=Categorical(3), units=(7, 9)),
         dict(event_shape=(9,), head=Bernoulli(), units=(20,), direct=True),
+        dict(event_shape=(3,), head=Normal(), units=(8, 9), activation="tanh", num_orders=1, num_masks=1),
+        dict(event_shape=(2,), head=ContinuousMixture(2, "logistic"), units=(4,), num_masks=1, direct=True),
     )
 
     PRESETS = {

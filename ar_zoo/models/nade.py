@@ -12,8 +12,12 @@ Orderless, the same network is trained to give each site's parameters from any s
 set and scores the others. Then it draws in any order, `order` may be a permutation, `log_prob(x, order="ensemble")` is
 EoNADE's, and inpainting draws after the known sites, wherever they are.
 
+Of continuous data (RNADE: Uria, Murray & Larochelle 2013, arXiv:1306.0186) a value enters as itself, orderless with the
+mask of known sites beside it.
+
 Deviations: a symbol enters as indicators of symbols 1, 2, … (a pixel of 0 or 1 as itself), orderless of all symbols,
-which gives the network the mask of known sites without inputs of its own.
+which gives the network the mask of known sites without inputs of its own. RNADE's scale of the sums at each site, ρ_t,
+is left out.
 """
 
 from __future__ import annotations
@@ -27,17 +31,17 @@ from ar_zoo.core.cache import State, site_by_site
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.orders import make_orders
 from ar_zoo.core.registry import register
-from ar_zoo.heads import Bernoulli, Categorical
+from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.layers import MaskedDense, indicators
 
 
 @register("nade")
 class NADE(AutoregressiveModel):
-    """Vectors, or images as vectors, in one, several, or all orders.
+    """Vectors, or images as vectors, in one, several, or all orders, of symbols or of continuous data.
 
     Args:
         event_shape: any fixed shape, (784,) or (28, 28, 1).
-        head: draws one symbol a site, `Bernoulli` or `Categorical`.
+        head: draws one symbol a site, `Bernoulli` or `Categorical`; of continuous data `Normal` or `ContinuousMixture`.
         units: of the hidden layers; the first is the one whose sums are shared.
         activation: of the hidden layers, a name that Keras knows.
         orderless: whether it is trained for all orders at once.
@@ -45,6 +49,8 @@ class NADE(AutoregressiveModel):
         raster: whether the first order is raster; exports know that one alone.
         order_seed: of the random orders.
     """
+
+    CONTINUOUS = True
 
     def __init__(
         self,
@@ -69,13 +75,14 @@ class NADE(AutoregressiveModel):
         self._activate = keras.activations.get(activation)
         self._orders = make_orders(num_orders, self.num_sites, order_seed, raster)
         self._first_symbol = 0 if orderless else 1
+        features = 1 + orderless if head.num_symbols is None else head.num_symbols - self._first_symbol  # of a site
         self.hide_seed = keras.random.SeedGenerator() if orderless else None
         self._draw = keras.random.SeedGenerator() if num_orders > 1 and not orderless else None
         policy = {"dtype": self.dtype_policy}
         self._input = MaskedDense(units[0], name="input", **policy)
         self._deeper = [keras.layers.Dense(size, name=f"hidden_{i}", **policy) for i, size in enumerate(units[1:])]
         self._output = MaskedDense(self.num_sites * head.params_size, by_output=True, name="output", **policy)
-        self._input.build((None, self.num_sites * (head.num_symbols - self._first_symbol)))
+        self._input.build((None, self.num_sites * features))
         for layer, size in zip((*self._deeper, self._output), units, strict=True):
             layer.build((None, size))
         self.build()
@@ -89,6 +96,10 @@ class NADE(AutoregressiveModel):
         return self._orderless
 
     def _features(self, symbols):
+        """[..., features] of known sites."""
+        if self.head.num_symbols is None:
+            values = ops.expand_dims(ops.cast(symbols, self.compute_dtype), -1)
+            return ops.concatenate([values, ops.ones_like(values)], axis=-1) if self._orderless else values
         return indicators(symbols, self._first_symbol, self.head.num_symbols, self.compute_dtype)
 
     def _hidden(self, sums):
@@ -163,7 +174,9 @@ class NADE(AutoregressiveModel):
     def step(self, prev, cache, index, context=None, order=0):
         place = ops.maximum(ops.reshape(index, (-1,)), 0)
         site, before = self._site(order, place), self._site(order, ops.maximum(place - 1, 0))
-        x = self._features(ops.reshape(prev, (-1,)))  # none, at place 0
+        x = self._features(ops.reshape(prev, (-1,)))  # none at place 0, where no symbol is indicated
+        if self.head.num_symbols is None:
+            x = x * ops.expand_dims(ops.cast(place > 0, x.dtype), -1)
         added = self._input.added(x, self._input.rows(before, x.shape[-1]))
         sums = cache["sums"] + ops.cast(added, cache["sums"].dtype)
         params = self._output.outputs(self._hidden(sums), site, self.head.params_size)
@@ -182,6 +195,8 @@ class NADE(AutoregressiveModel):
     SMALL = (
         dict(event_shape=(2, 3), head=Categorical(3), units=(7, 8)),
         dict(event_shape=(9,), head=Bernoulli(), units=(12,), orderless=False),
+        dict(event_shape=(3,), head=Normal(), units=(8, 9), num_orders=1),
+        dict(event_shape=(2,), head=ContinuousMixture(2), units=(6,), orderless=False, num_orders=1),
     )
 
     PRESETS = {

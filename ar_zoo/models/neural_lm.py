@@ -48,9 +48,9 @@ class NeuralLM(MarkovModel):
             self._direct = keras.layers.Dense(head.params_size, use_bias=False, name="direct", **policy)
         self.build()
 
-    def params_after(self, seen):
-        sites, vectors = ops.shape(seen)[1] - (self.order - 2), self._embed(seen)
-        x = ops.concatenate([vectors[:, first : first + sites] for first in range(self.order - 1)], axis=-1)
+    def params_after(self, seen, sites):
+        count, vectors = ops.shape(seen)[1] - (self.order - 2), self._embed(seen)
+        x = ops.concatenate([vectors[:, first : first + count] for first in range(self.order - 1)], axis=-1)
         params = self._output(self._hidden(x))
         return params + self._direct(x) if self.direct else params
 

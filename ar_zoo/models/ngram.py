@@ -79,13 +79,13 @@ class NGram(MarkovModel):
     def _first_keys(self, shape, dtype=None):
         return ops.convert_to_tensor(_padded(np.arange(self.max_contexts), shape[0]), dtype)
 
-    def params_after(self, seen):
-        sites = ops.shape(seen)[1] - (self.order - 2)
+    def params_after(self, seen, sites):
+        count = ops.shape(seen)[1] - (self.order - 2)
         numerals = ops.cast(seen, "int64") + 2
         number, numbers = 0, []
         for back in range(self.order - 1):
             newest = self.order - 2 - back
-            number = number + numerals[:, newest : newest + sites] * self._base**back
+            number = number + numerals[:, newest : newest + count] * self._base**back
             numbers.append(number)
         numbers = ops.stack(numbers, axis=-1)
         place = self._places(numbers)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ar_zoo.core.known import nothing
+
 _NONE = np.empty((0, 0), np.float32)
 
 
@@ -109,7 +111,7 @@ class Loop:
         """Goes through the sites of a batch, and yields each site's number when its outputs are there.
 
         Args:
-            x: int32 [B, sites, *site_shape], known symbols; drawn ones are written into it.
+            x: int32, of continuous data float32, [B, sites, *site_shape], known symbols; drawn ones are written into it.
             known: bool [B, sites], which symbols are kept.
             start: the first site that matters: whole blocks and chunks before it are not stepped through.
             inputs: name → value, what stays the same for all sites (contexts, temperature).
@@ -155,7 +157,7 @@ class Loop:
             for into, value in each:
                 into[...] = value[index]
             if prev is not None:
-                prev[:, 0] = x[:, index - 1] if index else -1
+                prev[:, 0] = x[:, index - 1] if index else nothing(prev.dtype)
             if index_in is not None:
                 index_in[...] = index
             step.run()
@@ -176,7 +178,7 @@ class Loop:
         """
         size = graph.inputs["prev"].shape[1]
         before = x[:, max(index - 1, 0) : index + size - 1]
-        graph.inputs["prev"][:, :1] = -1
+        graph.inputs["prev"][:, :1] = nothing(x.dtype)
         graph.inputs["prev"][:, size - before.shape[1] :] = before
         for name, value in {"index": index, **inputs}.items():
             if name in graph.inputs:
@@ -225,7 +227,7 @@ class Loop:
         for there, mine in self._into_block:
             there[...] = mine
         if "prev" in inputs:
-            inputs["prev"][...] = before if index else -1
+            inputs["prev"][...] = before if index else nothing(before.dtype)
         if "index" in inputs:
             inputs["index"][...] = index
         self.begin_block.run()

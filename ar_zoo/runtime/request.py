@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ar_zoo.core import arguments
+from ar_zoo.core.known import check_dtype, check_values, symbol_dtype
 
 
 def num_sites(manifest, value) -> int:
@@ -35,10 +36,9 @@ def filters(head: dict, top_k, top_p) -> bool:
 
 
 def symbols(x, event_shape, num_symbols, limit) -> np.ndarray:
-    """`x` as int32 symbols [B, *event_shape]."""
+    """`x` as symbols [B, *event_shape]: int32, or float32 of continuous data."""
     x = np.asarray(x)
-    if x.dtype.kind not in "iu":
-        raise ValueError(f"`x` must hold integer symbols; got dtype {x.dtype}. Encode raw data first.")
+    check_dtype(x.dtype, num_symbols, "x")
     wanted = ", ".join("any" if size is None else str(size) for size in event_shape)
     fits = len(x.shape) == len(event_shape) + 1 and all(
         want in (None, size) for size, want in zip(x.shape[1:], event_shape, strict=True)
@@ -47,9 +47,8 @@ def symbols(x, event_shape, num_symbols, limit) -> np.ndarray:
         raise ValueError(f"`x` must have shape [batch, {wanted}]; got {list(x.shape)}.")
     if None in event_shape and limit is not None and x.shape[1] > limit:
         raise ValueError(f"`x` has {x.shape[1]} sites; {limit} were exported. Export with a larger `num_sites`.")
-    if x.min() < 0 or x.max() >= num_symbols:
-        raise ValueError(f"`x` must hold symbols in 0..{num_symbols - 1}; got {x.min()}..{x.max()}.")
-    return x.astype(np.int32)
+    check_values(x, num_symbols, "x")
+    return x.astype(symbol_dtype(num_symbols))
 
 
 def rows_of_context(spec: dict, context, rows: int) -> dict[str, np.ndarray]:
@@ -88,6 +87,9 @@ def decode(symbols, head: dict):
     """Raw data for symbols, looked up in the manifest's `head`."""
     symbols, table = np.asarray(symbols), head["decode"]
     top = head["num_symbols"]
+    if top is None:
+        check_dtype(symbols.dtype, top, "symbols")
+        return symbols
     if symbols.dtype.kind not in "iu" or (symbols.size and (symbols.min() < 0 or symbols.max() >= top)):
         raise ValueError(f"`symbols` must be integers in 0..{top - 1}; got {symbols.dtype} {symbols.ravel()[:3]}….")
     if "alphabet" in table:

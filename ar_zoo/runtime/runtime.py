@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_zoo.core import arguments
-from ar_zoo.core.known import first_unknown, known_sites
+from ar_zoo.core.known import first_unknown, known_sites, symbol_dtype
 from ar_zoo.core.noise import uniform_noise
 from ar_zoo.runtime import litert, onnx, request, saved_model
 from ar_zoo.runtime.artifact import read_manifest
@@ -106,7 +106,7 @@ class Runtime:
                 heads with logits.
 
         Returns:
-            int32 [num_samples, *event_shape].
+            int32, or float32 of continuous data, [num_samples, *event_shape].
 
         Example:
             >>> runtime.sample(4, seed=1, temperature=0.8).shape
@@ -140,7 +140,7 @@ class Runtime:
             num_samples: at most the exported batch size. The others are those of `sample`.
 
         Yields:
-            int32 [num_samples, *site_shape].
+            int32, or float32 of continuous data, [num_samples, *site_shape].
 
         Example:
             >>> for symbol in runtime.stream(seed=1, num_sites=80):
@@ -178,7 +178,8 @@ class Runtime:
         count, length = len(x), x.shape[1]
         context = request.rows_of_context(self.manifest["context"], context, count)
         # What comes later does not reach a site: a short event is filled up, and what fills it is not scored.
-        padded = np.zeros((count, *self._score.inputs["x"].shape[1:]), np.int32)
+        shape = (count, *self._score.inputs["x"].shape[1:])
+        padded = np.zeros(shape, symbol_dtype(self.manifest["head"]["num_symbols"]))
         padded[:, :length] = x
         each = np.empty((count, *self._score.outputs["site_log_prob"].shape[1:]), np.float32)
         for first in range(0, count, self.batch_size):

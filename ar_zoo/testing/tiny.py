@@ -29,8 +29,18 @@ def make(cls, seed=0, dtype="float64", scale=0.5, **overrides):
 
 def events(model, count, seed=0, sites=None) -> np.ndarray:
     """Random events [count, *event_shape]."""
-    shape = [size or sites or FREE_LENGTH for size in model.event_shape]
-    return np.random.default_rng(seed).integers(0, model.head.num_symbols, (count, *shape)).astype(np.int32)
+    shape, generator = [size or sites or FREE_LENGTH for size in model.event_shape], np.random.default_rng(seed)
+    if model.head.num_symbols is None:
+        return generator.normal(size=(count, *shape)).astype(np.float32)
+    return generator.integers(0, model.head.num_symbols, (count, *shape)).astype(np.int32)
+
+
+def changed_sites(model, sites, seed) -> np.ndarray:
+    """Sites [S, …] with other values."""
+    generator = np.random.default_rng(seed)
+    if model.head.num_symbols is None:
+        return sites + generator.uniform(0.5, 1.5, sites.shape).astype(np.float32)
+    return (sites + generator.integers(1, model.head.num_symbols, sites.shape)) % model.head.num_symbols
 
 
 def contexts(model, count, seed=0):
@@ -43,6 +53,12 @@ def contexts(model, count, seed=0):
         else:
             drawn[name] = generator.normal(size=(count, *spec.shape)).astype(spec.dtype)
     return drawn or None
+
+
+def same_symbols(a, b) -> bool:
+    """Whether symbols are equal; values of continuous data to the last digits of float32."""
+    a, b = np.asarray(a), np.asarray(b)
+    return np.array_equal(a, b) if a.dtype.kind in "iu" else np.allclose(a, b, rtol=0, atol=1e-5 * np.abs(a).max())
 
 
 def all_orders(model) -> list[dict]:
@@ -69,14 +85,24 @@ def params_of(model, x, context, order=None):
 
 
 def small_models(cls):
-    """Models whose events can all be listed, with all their events."""
+    """Models whose events can all be listed, or integrated over."""
     for overrides in cls.SMALL:
-        model = make(cls, **overrides)
-        shape = [size or _SMALL_LENGTH for size in model.event_shape]
-        count = model.head.num_symbols ** int(np.prod(shape))
-        assert count <= 20_000, f"{cls.__name__}.SMALL {overrides} has {count} events; choose fewer"
-        every = np.array(list(itertools.product(range(model.head.num_symbols), repeat=int(np.prod(shape)))), np.int32)
-        yield model, every.reshape(-1, *shape)
+        yield make(cls, **overrides)
+
+
+def small_shape(model) -> tuple[int, ...]:
+    """The shape of their events."""
+    length = _SMALL_LENGTH - (model.head.num_symbols is None)
+    return tuple(size or length for size in model.event_shape)
+
+
+def every_event(model) -> np.ndarray:
+    """All events of a small model of symbols."""
+    shape = small_shape(model)
+    count = model.head.num_symbols ** int(np.prod(shape))
+    assert count <= 20_000, f"{type(model).__name__}.SMALL has {count} events; choose fewer"
+    every = np.array(list(itertools.product(range(model.head.num_symbols), repeat=int(np.prod(shape)))), np.int32)
+    return every.reshape(-1, *shape)
 
 
 def chains(model, count) -> np.ndarray:
@@ -85,7 +111,10 @@ def chains(model, count) -> np.ndarray:
     x = events(model, count)
     flat = x.reshape(count, -1)
     for i in range(1, flat.shape[1]):
-        flat[:, i] = np.where(generator.random(count) < 0.85, flat[:, i - 1], flat[:, i])
+        if model.head.num_symbols is None:
+            flat[:, i] = 0.95 * flat[:, i - 1] + np.sqrt(1 - 0.95**2) * flat[:, i]
+        else:
+            flat[:, i] = np.where(generator.random(count) < 0.85, flat[:, i - 1], flat[:, i])
     return flat.reshape(x.shape)
 
 
@@ -108,14 +137,14 @@ def begin_block(model, cache, sites, index, context):
         return cache
     number = int(np.searchsorted(starts, index))
     size = model.block_sizes[max(number - 1, 0)]
-    before = sites[:, index - size : index] if number else np.full_like(sites[:, :size], -1)
+    before = sites[:, index - size : index] if number else np.full_like(sites[:, :size], model.head.nothing)
     return model.begin_block(tf.constant(before), cache, tf.constant(index), context)
 
 
 def stepped(model, x, context, chunks, step=None, cache=None, **order) -> np.ndarray:
     """Parameters [B, S, size] of the sites as they are drawn, from cached steps over chunks of the given lengths."""
     sites = sites_of(model, x, **order)
-    before = np.concatenate([np.full_like(sites[:, :1], -1), sites[:, :-1]], axis=1)
+    before = np.concatenate([np.full_like(sites[:, :1], model.head.nothing), sites[:, :-1]], axis=1)
     cache = model.init_cache(len(x), sites.shape[1]) if cache is None else cache
     context, outputs, index = model.full_context(context, len(x)), [], 0
     for length in chunks:

@@ -1,4 +1,7 @@
-"""What holds for every head alike: samples follow the distribution, coordinates agree with it, copies are equal."""
+"""What holds for every head alike: samples follow the distribution, coordinates agree with it, copies are equal.
+
+Those of continuous data are in test_continuous.py.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from ar_zoo.heads import (
     PaletteCategorical,
     PredictiveLogisticMixture,
 )
+from tests.heads import test_continuous
 
 HEADS = [
     Bernoulli(),
@@ -51,7 +55,8 @@ def log_probs(head, params, temperature=1.0):
 
 
 def test_all_heads_are_here():
-    assert {type(head).__name__ for head in HEADS} | {"Head"} == set(heads.__all__)
+    every = {type(head).__name__ for head in (*HEADS, *test_continuous.HEADS)}
+    assert every | {"Head"} == set(heads.__all__)
 
 
 @pytest.mark.parametrize("head", HEADS, ids=repr)
@@ -152,7 +157,11 @@ def test_tfp_samples_have_the_right_shape_and_follow(head):
     assert (np.abs(drawn.reshape(draws, -1).mean(0) - wanted) < 5 * spread).all()
 
 
-@pytest.mark.parametrize("head", [*HEADS, Categorical(3, alphabet="cab"), Categorical(4, source_levels=16)], ids=repr)
+@pytest.mark.parametrize(
+    "head",
+    [*HEADS, *test_continuous.HEADS, Categorical(3, alphabet="cab"), Categorical(4, source_levels=16)],
+    ids=repr,
+)
 def test_copies_are_equal(head):
     text = json.dumps(keras.saving.serialize_keras_object(head))
     copy = keras.saving.deserialize_keras_object(json.loads(text))

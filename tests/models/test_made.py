@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ar_zoo
-from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
+from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, DiscretizedLogisticMixture, Normal
 from ar_zoo.models.made import MADE
 from ar_zoo.testing import laws
 
@@ -19,8 +19,10 @@ def variant(**arguments):
 def naive(model, x, order):
     """Parameters of one event [S], connection by connection."""
     place = [list(model.orders[order]).index(site) for site in range(len(x))]
-    symbols = model.head.num_symbols - 1
+    symbols = (model.head.num_symbols or 2) - 1
     values = [float(x[i // symbols] == i % symbols + 1) for i in range(len(x) * symbols)]
+    if model.head.num_symbols is None:
+        values = [float(value) for value in x]
     degrees, inputs, input_degrees = [place[i // symbols] + 1 for i in range(len(values))], values, None
     input_degrees = degrees
     for layer, own in zip(model._hidden, model._degrees, strict=True):
@@ -44,7 +46,7 @@ def naive(model, x, order):
 
 
 @pytest.mark.parametrize("direct", [False, True])
-@pytest.mark.parametrize("head", [Bernoulli(), Categorical(3)], ids=str)
+@pytest.mark.parametrize("head", [Bernoulli(), Categorical(3), Normal()], ids=str)
 def test_against_a_loop_over_connections(head, direct):
     model = laws.make(MADE, head=head, direct=direct, units=(7, 9), num_orders=2, num_masks=2)
     x = laws.events(model, 2)
@@ -91,8 +93,9 @@ def test_narrow_layers_lose_the_latest_sites_and_say_so():
     [
         dict(direct=True, num_masks=1, units=(4,)),
         dict(head=Bernoulli(), event_shape=(7,), units=(30,), raster=False, num_orders=1),
+        dict(head=ContinuousMixture(2), direct=True, num_masks=1),
     ],
-    ids=["direct", "binary"],
+    ids=["direct", "binary", "continuous"],
 )
 def test_laws_of_variants(law, arguments):
     law(variant(**arguments))

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from ar_zoo.core import orders
-from ar_zoo.heads import Bernoulli, Categorical
+from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.models.nade import NADE
 from ar_zoo.testing import laws
 
@@ -18,13 +18,15 @@ from ar_zoo.testing import laws
 def naive(model, x, permutation):
     """Parameters of one event [S], site by site, each from all sites before it anew."""
     first, symbols, size = int(not model.orderless), model.head.num_symbols, model.head.params_size
-    kernel = np.asarray(model._input.kernel).reshape(len(x), symbols - first, -1)
+    kernel = np.asarray(model._input.kernel).reshape(len(x), -1, model.units[0])
     outputs = np.asarray(model._output.kernel).reshape(len(x), size, -1)
     params = np.zeros((len(x), size))
     for place, site in enumerate(permutation):
         h = np.asarray(model._input.bias).copy()
         for before in permutation[:place]:
-            if x[before] >= first:
+            if symbols is None:
+                h += x[before] * kernel[before, 0] + (kernel[before, 1] if model.orderless else 0)
+            elif x[before] >= first:
                 h += kernel[before, x[before] - first]
         h = 1 / (1 + np.exp(-h))
         for layer in model._deeper:
@@ -41,8 +43,10 @@ def naive(model, x, permutation):
         dict(head=Categorical(3), orderless=False, units=(5, 4, 6)),
         dict(head=Bernoulli(), units=(5, 4)),
         dict(head=Categorical(3), units=(6,)),
+        dict(head=Normal(), orderless=False, units=(6,)),
+        dict(head=ContinuousMixture(2), units=(5, 4)),
     ],
-    ids=["binary", "deep", "orderless", "categorical"],
+    ids=["binary", "deep", "orderless", "categorical", "continuous", "continuous-orderless"],
 )
 def test_against_loops(event_shape, arguments):
     """Numbers of sites that chunks divide, and that they do not."""
@@ -120,3 +124,12 @@ def test_training_learns_every_order():
     model.fit(tf.data.Dataset.from_tensors(x).repeat(60), verbose=0, shuffle=False)
     for order in (0, 1, [4, 2, 0, 3, 1]):
         assert float(np.mean(model.log_prob(x, order=order))) > -1.1, "log 2 = 0.69 is the least"
+
+
+@pytest.mark.parametrize("orderless", [True, False])
+@pytest.mark.parametrize(
+    "law", [laws.causality, laws.completeness, laws.step_equals_call, laws.known_sites, laws.ragged_rows]
+)
+def test_laws_of_continuous_data(law, orderless):
+    tiny = NADE.PRESETS["tiny"] | dict(head=Normal(), orderless=orderless)
+    law(type(NADE.__name__, (NADE,), {"PRESETS": {"tiny": tiny}}))
