@@ -1,4 +1,4 @@
-"""`ar-zoo inpaint`, `forecast`, `compare` and `anomalies` on tiny presets."""
+"""`ar-zoo inpaint`, `colorize`, `upscale`, `forecast`, `compare` and `anomalies` on tiny presets."""
 
 # Fixtures of the other commands' tests serve here as well.
 # ruff: noqa: F401, F811
@@ -73,6 +73,28 @@ def test_forecast_draws_scenarios_of_sound(run):
     np.testing.assert_allclose(found["truth"], model.head.decode(clip[300:320]))
     assert list(found["levels"]) == ["0.5", "0.9"]
     assert width("fan.png") == 960
+
+
+def test_forecast_of_a_series_is_in_its_own_units(run):
+    model, parts = (
+        ar_zoo.create("ar_p.tiny"),
+        [ar_zoo.data.read("shipped:sunspots", split) for split in ("train", "valid")],
+    )
+    model.fit_least_squares(parts[0].values)
+    ar_zoo.save(model, "sun")
+    status, output, _ = run("forecast", "sun", "--data", "shipped:sunspots", "--start", "4", "--steps", "11", "--json")
+    assert status == 0
+    found = json.loads(output)
+    np.testing.assert_allclose(found["truth"], parts[1].raw[4:15], rtol=1e-5)
+    known = np.concatenate([parts[0].values, parts[1].values[:4]])  # the train part comes before
+    exact = model.forecast(known, 11)
+    median = (np.array(found["median"]) - parts[0].mean) / parts[0].scale
+    np.testing.assert_allclose(median, exact.mean, atol=0.3)
+    assert np.corrcoef(median, exact.mean)[0, 1] > 0.99
+    status, output, _ = run("forecast", "sun", "--data", "shipped:sunspots", "--start", "62", "--steps", "3")
+    assert status == 0
+    assert "happened |" in output
+    assert "CRPS" not in output, "what comes after the data is not known"
 
 
 @pytest.mark.parametrize(("name", "known"), [("colorize", (4, 6, 1)), ("upscale", (2, 3, 3))])

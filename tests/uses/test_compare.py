@@ -65,6 +65,9 @@ def test_models_of_images():
         untold[0]["bits_per_dim"] * 20 * np.log(2), -np.mean(one.log_prob(IMAGES[:5])), rtol=1e-5
     )
     assert untold[0]["events"] == 5
+    (alone,) = compare_models({"one": one}, PART, limit=1)
+    assert alone["standard_error"] is None
+    assert compare.table([alone]).count("–") == 2
 
 
 def test_windows_of_text(tmp_path):

@@ -29,6 +29,19 @@ def test_the_last_part_of_a_long_history_counts():
         forecast.scenarios(model, history, steps=12)
 
 
+def test_scenarios_of_a_linear_model_are_its_exact_forecast():
+    model = ar_zoo.create("ar_p.sunspots")
+    part = ar_zoo.data.read("shipped:sunspots")
+    model.fit_least_squares(part.values)
+    drawn = forecast.scenarios(model, part.values, steps=15, num=4000, seed=1)
+    exact = model.forecast(part.values, 15, level=0.8)
+    spread = (exact.upper - exact.lower) / 2.563
+    np.testing.assert_allclose((drawn.mean(axis=0) - exact.mean) / spread, 0, atol=4.5 / np.sqrt(4000))
+    (low, high) = forecast.bands(drawn, [0.8])[0.8]
+    np.testing.assert_allclose((low - exact.lower) / spread, 0, atol=0.13)
+    np.testing.assert_allclose((high - exact.upper) / spread, 0, atol=0.13)
+
+
 def test_bands_hold_their_shares():
     values = np.random.default_rng(1).normal(size=(20_000, 2)) * [1, 3]
     found = forecast.bands(values, [0.5, 0.9])
