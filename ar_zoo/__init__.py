@@ -23,6 +23,7 @@ _HOMES = {
     "list_pretrained": "ar_zoo.core.pretrained",
     "export": "ar_zoo.export",
     "AutoregressiveModel": "ar_zoo.core.model",
+    "DensityModel": "ar_zoo.core.density",
 }
 _ROOMS = ("coding", "core", "data", "export", "heads", "layers", "metrics", "models", "runtime", "training")
 

@@ -12,14 +12,14 @@ _UNKNOWN_RATE = 8000  # samples a second of sound that does not say its own: tel
 
 
 def data_kind(model) -> str:
-    """What a model draws: `"image"`, `"text"`, `"sound"`, or `"symbols"` where nothing says more; of continuous data
-    `"series"` where the length is free, else `"table"`.
+    """What a model draws: `"image"`, `"text"`, `"sound"`, of numbers `"table"`, or `"series"` where the length is free, and
+    `"symbols"` where nothing says more.
 
     Example: `data_kind(ar_zoo.load("gpt.kjv"))` is "text"
     """
     from ar_zoo.heads import MuLawCategorical
 
-    if model.head.num_symbols is None:
+    if model.num_symbols is None:
         return "series" if None in model.event_shape else "table"
     if len(model.event_shape) > 1:
         return "image"
@@ -203,7 +203,7 @@ def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | No
         model: what drew it.
         x: int symbols [N, *event_shape], as `sample` returns them.
         out: for images one `.png`, a grid; for sound a `.wav` each (numbered, if several) and a picture of its waveform
-            beside it; otherwise one text file, of continuous data with commas.
+            beside it; for numbers a `.csv`, a row for each event; otherwise one text file.
         sample_rate: of sound; by default the model's.
         columns: of the grid.
 
@@ -222,8 +222,8 @@ def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | No
             written += [wav, wav.with_suffix(".png")]
         return written
     rows = x.reshape(len(x), -1)
-    if kind in ("series", "table"):
-        write_text(out, "".join(",".join(f"{value:.9g}" for value in row) + "\n" for row in rows))
+    if kind in ("table", "series"):
+        write_text(out, "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist()))
         return [out]
     lines = [model.head.decode(row) if kind == "text" else " ".join(map(str, row.tolist())) for row in rows]
     write_text(out, "\n".join(lines) + "\n")

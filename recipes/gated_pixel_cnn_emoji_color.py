@@ -10,7 +10,7 @@ RECIPE = Recipe(
     about="Emoji in full colour, given their brightness: colourisation.",
     overrides=dict(known_shape=(32, 32, 1)),
     batch_size=16,
-    epochs=15,
+    epochs=13,
     learning_rate=3e-3,
     weight_decay=0.01,
     average=0.998,

@@ -10,7 +10,7 @@ RECIPE = Recipe(
     about="Emoji in full colour, given a picture of 8x8: super-resolution.",
     overrides=dict(known_shape=(8, 8, 3)),
     batch_size=16,
-    epochs=15,
+    epochs=13,
     learning_rate=3e-3,
     weight_decay=0.01,
     average=0.998,

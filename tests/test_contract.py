@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import families
-from ar_zoo.testing import laws
+from ar_zoo.testing import density, laws
 
 # Laws that a family may declare absent, and how they then must fail: 7 for want of anything to train.
 ABSENT = {6: AssertionError, 7: laws.NothingToTrain, 10: AssertionError}
@@ -14,7 +15,8 @@ COMPILED_MOST = (5, 6, 9, 10)
 
 def _cases():
     for family, cls in families().items():
-        for number, checks in laws.LAWS.items():
+        suite = laws if issubclass(cls, AutoregressiveModel) else density
+        for number, checks in suite.LAWS.items():
             for law in checks:
                 marks = [pytest.mark.slow] if cls.HEAVY and number in COMPILED_MOST else []
                 if number in cls.EXEMPT:

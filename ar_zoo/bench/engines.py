@@ -39,7 +39,9 @@ def bench(model, engines=("tensorflow", "litert"), batch_size: int = 1, num_site
             raise ValueError("`engines` must hold more than 'tensorflow' for an export, which draws without it.")
         return [measure(model, name, num_sites, repeats) for name in engines]
     import ar_zoo
+    from ar_zoo.core import checks
 
+    checks.steps(model)
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         if "tensorflow" in engines:  # before the export, which takes memory of its own

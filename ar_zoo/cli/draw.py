@@ -28,7 +28,7 @@ def add_to(command):
     add("--temperature", type=float, default=1.0, help="below 1 is safer, 0 takes the likeliest symbol (default 1)")
     add("--label", type=int, nargs="+", help="classes, in turn; several are the columns of the grid")
     add("--prefix", help="how it begins: a text or a text file, a WAV, a picture (of a whole one the top half is kept)")
-    help = "length in characters, samples or numbers, the prefix included (default 1000 characters or numbers)"
+    help = "length in characters or samples, the prefix included (default 1000 characters or numbers)"
     add("--sites", type=int, help=help)
     add("--seconds", type=float, default=3.0, help="length of sound, the prefix included (default 3)")
     add("--sample-rate", type=int, help="samples per second of sound (default the model's, or 8000)")
@@ -86,9 +86,10 @@ def _add_from_known(command, name, what, model, out):
 def _sample(options):
     model = load(options.model)
     from ar_zoo import data, drawing
+    from ar_zoo.core import checks
 
     kind, name = drawing.data_kind(model), Path(options.model.rstrip("/")).name
-    suffix = {"image": ".png", "sound": ".wav", "series": ".csv", "table": ".csv"}.get(kind, ".txt")
+    suffix = {"image": ".png", "sound": ".wav", "table": ".csv", "series": ".csv"}.get(kind, ".txt")
     out = Path(options.out or f"{name}{suffix}")
     if kind in ("image", "sound") and out.suffix.lower() != suffix:
         raise ValueError(f"`--out` must end in {suffix} for {name}; got {out}.")
@@ -111,8 +112,11 @@ def _sample(options):
             sites = round(options.seconds * drawing.sample_rate_of(model, options.sample_rate))
         if kind == "series" and sites is None:
             sites = 1000
-        prefix = None if options.prefix is None else drawing.read_prefix(model, options.prefix, options.sample_rate)
-        x = model.sample(count, prefix=prefix, num_sites=sites, **common, **many)
+        if options.prefix is not None:
+            many["prefix"] = drawing.read_prefix(model, options.prefix, options.sample_rate)
+        if checks.num_sites(model, sites) and model.num_sites is None:
+            many["num_sites"] = sites
+        x = model.sample(count, **common, **many)
         columns = len(options.label) if options.label and len(options.label) > 1 else None
         written = drawing.write_drawn(model, x, out, options.sample_rate, columns)
     for path in written:

@@ -121,6 +121,9 @@ def _score(options):
     print(f"{'data':32}{'split':>6}{'events':>10}{'dimensions':>12}{'nats':>16}{'bits/dim':>10}")
     for row in rows:
         print("{data:32}{split:>6}{events:>10,}{dimensions:>12,}{nats:>16,.1f}{bits_per_dim:>10.4f}".format(**row))
+    for row in rows:
+        if "raw_nats" in row:
+            print("{data}: of standardised numbers; in the data's own units {raw_nats:,.1f} nats.".format(**row))
 
 
 def _compare(options):

@@ -16,21 +16,31 @@ def head(model, value):
 
 
 def symbols(model, x, name="x"):
-    """`x` as a tensor of symbols [B, *event_shape], int32; of continuous data float32."""
-    return tf.cast(_checked_symbols(model, x, name), model.head.symbol_dtype)
+    """`x` as a tensor of symbols [B, *event_shape], int32; of continuous data floats."""
+    return tf.cast(_checked_symbols(model, x, name), model.symbol_dtype)
 
 
 def _checked_symbols(model, x, name="x"):
     dtype = np.dtype(x.dtype.as_numpy_dtype if isinstance(x, tf.Tensor) else np.asarray(x).dtype)
-    check_dtype(dtype, model.head.num_symbols, name)
+    check_dtype(dtype, model.num_symbols, name)
     x = x if tf.is_tensor(x) else np.asarray(x)
     shape, wanted = tuple(x.shape), model.event_shape
     if len(shape) != len(wanted) + 1 or any(w is not None and s != w for s, w in zip(shape[1:], wanted, strict=False)):
         raise ValueError(f"`{name}` must have shape [batch, {_text(wanted)}]; got {list(shape)}.")
     _length(model, shape[1], name)
     if not isinstance(x, tf.Tensor) or tf.executing_eagerly():
-        check_values(np.asarray(x), model.head.num_symbols, name)
+        check_values(np.asarray(x), model.num_symbols, name)
     return x
+
+
+def steps(model):
+    """Refuses what does not draw site by site."""
+    if not hasattr(model, "step"):
+        without = ", which has no step" if hasattr(model, "log_prob") else ""
+        raise ValueError(
+            "`model` must be an AutoregressiveModel, such as `ar_zoo.load` gives, that draws site by site; got "
+            f"{type(model).__name__}{without}."
+        )
 
 
 def mask(model, x, value):
@@ -97,6 +107,23 @@ def rows_of_context(name, spec, value, batch_size):
             f"for each of {batch_size if known else 'the'} events; got {list(shape)}."
         )
     return value
+
+
+def context_of_samples(model, value, num_samples) -> dict:
+    """The whole context as arrays with a row for each sample: one value serves all."""
+    full = {}
+    for name, item in context(model, value).items():
+        spec = model.context_spec[name]
+        item = np.asarray(item).astype(spec.dtype)
+        if item.shape not in (spec.shape, (num_samples, *spec.shape)):
+            raise ValueError(
+                f"`context[{name!r}]` must have shape {list(spec.shape)} or {[num_samples, *spec.shape]}; "
+                f"got {list(item.shape)}."
+            )
+        full[name] = np.broadcast_to(item, (num_samples, *spec.shape))
+    for name, spec in model.context_spec.items():
+        full.setdefault(name, np.full((num_samples, *spec.shape), spec.null, spec.dtype))
+    return full
 
 
 def num_sites(model, value) -> int:

@@ -13,7 +13,7 @@ class EventDistribution(tfd.Distribution):
     def __init__(self, model, context, num_sites, name=None):
         self._model, self._context, self._sites = model, context, num_sites
         super().__init__(
-            dtype=tf.as_dtype(model.head.symbol_dtype),
+            dtype=tf.as_dtype(model.symbol_dtype),
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
             validate_args=False,
             allow_nan_stats=False,
@@ -49,5 +49,6 @@ class EventDistribution(tfd.Distribution):
 
     def _sample_n(self, n, seed=None):
         seed = 0 if seed is None else int(np.asarray(seed).astype(np.uint32).ravel()[-1])
-        free = self._sites if self._model.num_sites is None else None
-        return tf.constant(self._model.sample(int(n), seed=seed, context=self._context, num_sites=free))
+        free = {"num_sites": self._sites} if self._model.num_sites is None else {}
+        x = self._model.sample(int(n), seed=seed, context=self._context, **free)
+        return tf.constant(x, self.dtype)

@@ -21,7 +21,6 @@ def generate(
 ) -> np.ndarray:
     """See `AutoregressiveModel.sample`."""
     arguments.whole(num_samples=num_samples)
-    arguments.whole_or_none(batch_size=batch_size)
     temperature = arguments.temperature(temperature)
     sites = checks.num_sites(model, num_sites)
     head = model.head
@@ -36,18 +35,10 @@ def generate(
                 drawn_at = orders.known_first(drawn_at, known)
             values, known = _permuted(values, drawn_at), _permuted(known, drawn_at)
     a_row = model.orderless and given is not None  # each has an order of its own
-    context = _rows_of_context(model, context, num_samples)
+    context = checks.context_of_samples(model, context, num_samples)
     start = first_unknown(known)
-    size = min(batch_size or num_samples, num_samples)
-    first_rows = range(0, num_samples, size)
-    if progress:
-        from tqdm import tqdm
-
-        first_rows = tqdm(first_rows, desc="sampling", unit="batch")
     drawn = []
-    for first in first_rows:
-        # The last batch is filled up with rows that are thrown away: one shape, one compilation.
-        rows = np.minimum(np.arange(first, first + size), num_samples - 1)
+    for first, rows in batches(num_samples, batch_size, progress):
         noise = uniform_noise(seed, rows, 0, sites, model.head.noise_shape)
         batch = run(
             model,
@@ -66,25 +57,23 @@ def generate(
     return x.reshape(num_samples, *grid, *model.head.site_shape)
 
 
+def batches(num_samples, batch_size, progress):
+    """Yields the first row of each batch and all its rows. The last batch is filled up with copies of the last row, to
+    be thrown away: one shape, one compilation."""
+    arguments.whole_or_none(batch_size=batch_size)
+    size = min(batch_size or num_samples, num_samples)
+    first_rows = range(0, num_samples, size)
+    if progress:
+        from tqdm import tqdm
+
+        first_rows = tqdm(first_rows, desc="sampling", unit="batch")
+    for first in first_rows:
+        yield first, np.minimum(np.arange(first, first + size), num_samples - 1)
+
+
 def _permuted(values, drawn_at):
     """Sites `values` [B, S, …], in an order for each row."""
     return np.take_along_axis(values, drawn_at.reshape(*drawn_at.shape, *[1] * (values.ndim - 2)), axis=1)
-
-
-def _rows_of_context(model, context, num_samples):
-    full = {}
-    for name, value in checks.context(model, context).items():
-        spec = model.context_spec[name]
-        value = np.asarray(value).astype(spec.dtype)
-        if value.shape not in (spec.shape, (num_samples, *spec.shape)):
-            raise ValueError(
-                f"`context[{name!r}]` must have shape {list(spec.shape)} or {[num_samples, *spec.shape]}; "
-                f"got {list(value.shape)}."
-            )
-        full[name] = np.broadcast_to(value, (num_samples, *spec.shape))
-    for name, spec in model.context_spec.items():
-        full.setdefault(name, np.full((num_samples, *spec.shape), spec.null, spec.dtype))
-    return full
 
 
 def run(model, noise, values, known, context, temperature, start, order):

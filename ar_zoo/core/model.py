@@ -2,55 +2,44 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
-from keras.src import backend  # `compute_output_spec` has no public name
 
-from ar_zoo.core import arguments, checks, orders
 from ar_zoo.core import cache as caches
-from ar_zoo.core.config import Configurable
-from ar_zoo.core.context import ContextSpec
-from ar_zoo.core.likelihood import BitsPerDimension
-from ar_zoo.core.quantization import at_rounded_weights
+from ar_zoo.core import checks, orders
+from ar_zoo.core.density import DensityModel, likelihood_dtype
+from ar_zoo.core.generate import generate
 
 
-class AutoregressiveModel(Configurable, keras.Model):
+class AutoregressiveModel(DensityModel):
     """A distribution over `x`, factorised site by site.
 
     A family writes its constructor (every argument kept under its own name, `self.build()` last), `call`,
-    `cache_spec`, `step` and `receptive_field`. It gets `log_prob`, `sample`, `fit`, `save` and export from here.
+    `cache_spec`, `step` and `receptive_field`. It gets `log_prob`, `sample` and export from here; `fit` and `save`, and
+    what a class says about itself (`PRESETS`, …), from `DensityModel`.
 
     Attributes:
         head: turns parameters into a distribution over one site.
-        event_shape: shape of one `x`; `(None,)` where the length is free.
-        sample_rate: samples of sound a second, of what it was trained on; `None` where that is not known, and for all
-            but sound. Presets and exports keep it.
-        PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
-        SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed.
-        EXEMPT: law number → reason, for laws (6 and 10; 7 of a family that has nothing to train) that it cannot obey.
         CONTINUOUS: whether it takes heads of continuous data too, or alone.
-        HEAVY: whether its graph takes long to compile; laws 5, 6, 9 and 10, which compile most, then run with the slow
-            tests.
     """
 
-    PRESETS: dict[str, dict] = {}
-    SMALL: tuple[dict, ...] = ({},)
-    EXEMPT: dict[int, str] = {}
     CONTINUOUS: bool = False
-    HEAVY: bool = False
-    metric_classes: tuple = (BitsPerDimension,)
 
     def __init__(self, head, event_shape, **kwargs):
         checks.head(self, head)
-        super().__init__(**kwargs)
+        super().__init__(event_shape, **kwargs)
         self.head = head
-        self.event_shape = tuple(event_shape)
-        self._likelihood_metrics = [metric() for metric in self.metric_classes]
-        self._weight_grids = {}
 
     # What a family may say about itself.
+
+    @property
+    def num_symbols(self) -> int | None:
+        return self.head.num_symbols
+
+    @property
+    def symbol_dtype(self) -> str:
+        return self.head.symbol_dtype
 
     @property
     def grid_shape(self) -> tuple:
@@ -60,24 +49,6 @@ class AutoregressiveModel(Configurable, keras.Model):
     @property
     def num_sites(self) -> int | None:
         return None if None in self.grid_shape else int(np.prod(self.grid_shape))
-
-    @property
-    def max_sites(self) -> int | None:
-        """The longest event the model can take; `None` for no limit."""
-        return self.num_sites
-
-    @property
-    def sample_rate(self) -> int | None:
-        return self.__dict__.get("_sample_rate")
-
-    @sample_rate.setter
-    def sample_rate(self, value):
-        arguments.whole_or_none(sample_rate=value)
-        self._sample_rate = value
-
-    @property
-    def context_spec(self) -> dict[str, ContextSpec]:
-        return {}
 
     @property
     def orders(self) -> np.ndarray | None:
@@ -105,6 +76,9 @@ class AutoregressiveModel(Configurable, keras.Model):
     def call(self, x, context=None, training=False):
         """Teacher-forced parameters `[B, *grid, params_size]`; `params[i]` describes `x[i]` given the sites before it."""
         raise TypeError(f"{type(self).__name__} must define `call`.")
+
+    def encode(self, values):
+        return self.head.encode(values)
 
     def receptive_field(self, num_sites: int | None = None, order=0) -> np.ndarray:
         """Boolean [S, S]: whether site j may, and does, reach the parameters of site i. By default all earlier ones."""
@@ -163,14 +137,6 @@ class AutoregressiveModel(Configurable, keras.Model):
 
     # Derived.
 
-    def build(self, input_shape=None):
-        """Makes all weights, by tracing `call` once on symbols of the right shape."""
-        shape = tuple(size or self.trace_sites for size in self.event_shape)
-        x = keras.KerasTensor((1, *shape), dtype=self.head.symbol_dtype)
-        backend.compute_output_spec(self.call, x, context=self.full_context(None, 1))
-
-    trace_sites = 8
-
     def init_cache(self, batch_size: int, max_sites: int | None = None) -> dict:
         """A cache that has seen nothing, for up to `max_sites` sites."""
         max_sites = checks.num_sites(self, max_sites)
@@ -183,7 +149,6 @@ class AutoregressiveModel(Configurable, keras.Model):
         parameters are moved back. No family has to know about masks. `order` and `known` are handed through to the
         families that take them.
         """
-        context = self.full_context(context, ops.shape(x)[0])
         if mask is None:
             return super().__call__(x, context=context, training=training, **order)
         front = ops.argsort(ops.cast(ops.logical_not(mask), "int32"), axis=1)
@@ -192,18 +157,6 @@ class AutoregressiveModel(Configurable, keras.Model):
         x = ops.take_along_axis(ops.convert_to_tensor(x), spread(front, len(x.shape)), axis=1)
         params = super().__call__(x, context=context, training=training)
         return ops.take_along_axis(params, spread(back, len(params.shape)), axis=1)
-
-    def full_context(self, context, batch_size) -> dict:
-        """The context as a dict with every name of `context_spec`, the null value where nothing was given."""
-        given = checks.context(self, context)
-        full = {}
-        for name, spec in self.context_spec.items():
-            if name in given:
-                value = ops.convert_to_tensor(given[name], dtype=spec.dtype)
-                full[name] = checks.rows_of_context(name, spec, value, batch_size)
-            else:
-                full[name] = ops.full((batch_size, *spec.shape), spec.null, dtype=spec.dtype)
-        return full
 
     def log_prob(self, x, context=None, mask=None, reduce="event", order=0):
         """Log-probability in nats; of continuous data the logarithm of the density.
@@ -226,8 +179,8 @@ class AutoregressiveModel(Configurable, keras.Model):
             return self._ensemble_log_prob(x, context, reduce)
         order = checks.order(self, order)
         x, mask = checks.symbols(self, x), checks.mask(self, x, mask)
-        params = ops.cast(self(x, context=context, mask=mask, **order), _likelihood_dtype(self))
-        x = _values(self.head, x, params)
+        params = ops.cast(self(x, context=context, mask=mask, **order), likelihood_dtype(self))
+        x = self._values(x, params)
         if reduce == "coordinate" and self.head.site_shape:
             each = [
                 ops.take_along_axis(self.head.coordinate_log_probs(params, x, c), x[..., c : c + 1], axis=-1)
@@ -285,121 +238,32 @@ class AutoregressiveModel(Configurable, keras.Model):
             >>> model.sample(4, seed=1).shape
             (4, 28, 28, 1)
         """
-        from ar_zoo.core.generate import generate
-
         return generate(
             self, num_samples, seed, context, prefix, given, mask, temperature, num_sites, batch_size, progress, order
         )
 
-    def as_distribution(self, context=None, num_sites: int | None = None):
-        """The model as a `tfd.Distribution` over events."""
-        from ar_zoo.core.distribution import EventDistribution
-
-        return EventDistribution(self, context, checks.num_sites(self, num_sites))
-
-    def save_preset(self, folder, **manifest):
-        """Writes a preset folder that `ar_zoo.load` reads; see `ar_zoo.save`."""
-        from ar_zoo.core.pretrained import save
-
-        return save(self, folder, **manifest)
-
     # Training.
 
-    @property
-    def weight_grids(self) -> dict:
-        """Weights that training and evaluation round, by path: see `ar_zoo.training.quantization_aware`."""
-        return self._weight_grids
+    def log_likelihoods(self, x, params):
+        """Those of the sites."""
+        params = ops.cast(params, likelihood_dtype(self))
+        site = self.head.distribution(params).log_prob(self._values(x, params))
+        return site, int(np.prod(self.head.site_shape, dtype=int))
 
-    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
-        """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them."""
-        if isinstance(validation_data, tuple):
-            validation_data = checks.training_data(self, *validation_data)
-        data = checks.training_data(self, x, y, sample_weight)
-        return super().fit(data, None, *args, validation_data=validation_data, **kwargs)
+    def _batch_of(self, data, training):
+        inputs = super()._batch_of(data, training)
+        if training and self.orderless:  # has no padding: the weights of hidden sites take the mask's place
+            known, weights = orders.hide(ops.shape(inputs["x"])[0], self.num_sites, self.hide_seed)
+            return inputs | {"known": known, "mask": weights}
+        return inputs
 
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        """As `fit`: the loss (nats per dimension) and the metrics."""
-        return super().evaluate(checks.training_data(self, x, y, sample_weight), None, *args, **kwargs)
+    def _arguments_of(self, inputs):
+        more = {"known": inputs["known"]} if "known" in inputs else {"mask": inputs["mask"]}
+        return super()._arguments_of(inputs) | more
 
-    def predict(self, x, *args, **kwargs):
-        """As `fit`: the parameters, `[N, *grid, params_size]`."""
-        return super().predict(checks.training_data(self, x), *args, **kwargs)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True, mask=None):
-        """Mean negative log-likelihood in nats per dimension, plus the layers' own losses."""
-        total, count = self._nll(x, y_pred, mask, sample_weight)
-        return self._mean(total, count) + self._regularisation()
-
-    def _nll(self, x, params, mask, sample_weight):
-        """Sum of weighted negative log-likelihoods (nats), and the sum of the weights of the dimensions."""
-        params = ops.cast(params, _likelihood_dtype(self))
-        nll = -self.head.distribution(params).log_prob(_values(self.head, x, params))
-        weight = ops.ones_like(nll)
-        if mask is not None:
-            weight = weight * ops.reshape(ops.cast(mask, nll.dtype), ops.shape(nll))
-        if sample_weight is not None:
-            weight = weight * ops.reshape(ops.cast(sample_weight, nll.dtype), (-1,) + (1,) * (len(nll.shape) - 1))
-        coordinates = int(np.prod(self.head.site_shape, dtype=int))
-        return ops.sum(nll * weight), ops.sum(weight) * coordinates
-
-    def _mean(self, total, count):
-        """`total / count` over all replicas: the replicas' gradients are added, so each divides by the global count."""
-        replicas = tf.distribute.get_replica_context()
-        if replicas is not None and replicas.num_replicas_in_sync > 1:
-            count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, count)
-        return total / ops.maximum(count, 1e-9)
-
-    def _regularisation(self):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return sum(self.losses, 0.0) / replicas if self.losses else 0.0
-
-    def train_step(self, data):
-        inputs, known = checks.batch(self, data), {}
-        if self.orderless:  # has no padding: the weights of hidden sites take the mask's place
-            known["known"], inputs["mask"] = orders.hide(ops.shape(inputs["x"])[0], self.num_sites, self.hide_seed)
-        with tf.GradientTape() as tape:
-            params = self._params(inputs, training=True, **known)
-            loss = self.compute_loss(
-                x=inputs["x"], y_pred=params, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
-            )
-            scaled = self.optimizer.scale_loss(loss)
-        # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
-        gradients = [
-            None if gradient is None else tf.convert_to_tensor(gradient)
-            for gradient in tape.gradient(scaled, self.trainable_weights)
-        ]
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._update_metrics(inputs, params)
-
-    def test_step(self, data):
-        inputs = checks.batch(self, data)
-        params = self._params(inputs, training=False)
-        return self._update_metrics(inputs, params)
-
-    def _params(self, inputs, training, **known):
-        mask = None if known else inputs["mask"]
-        call = lambda: self(  # noqa: E731
-            inputs["x"], context=inputs["context"], mask=mask, training=training, **known
-        )
-        return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
-
-    def predict_step(self, data):
-        inputs = checks.batch(self, data)
-        return self(inputs["x"], context=inputs["context"], mask=inputs["mask"], training=False)
-
-    def _update_metrics(self, inputs, params):
-        total, count = self._nll(inputs["x"], params, inputs["mask"], inputs["sample_weight"])
-        mean = total / ops.maximum(count, 1e-9)
-        self._loss_tracker.update_state(mean + sum(self.losses, 0.0), sample_weight=count)
-        for metric in self._likelihood_metrics:
-            metric.update_state(mean, sample_weight=count)
-        return self.get_metrics_result()
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """The weights exist since the constructor; only the optimizer's are made here."""
-        if self.optimizer is not None and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
+    def _values(self, x, params):
+        """Symbols as they are; values of continuous data in the dtype of their distribution."""
+        return x if self.num_symbols else ops.cast(x, params.dtype)
 
     # Sites in a row ↔ events in their own shape.
 
@@ -409,12 +273,3 @@ class AutoregressiveModel(Configurable, keras.Model):
     def _unflat(self, sites):
         grid = self.grid_shape if None not in self.grid_shape else (sites.shape[1],)
         return ops.reshape(sites, (-1, *grid, *self.head.site_shape))
-
-
-def _likelihood_dtype(model):
-    return "float64" if model.compute_dtype == "float64" else "float32"
-
-
-def _values(head, x, params):
-    """Symbols as they are; values of continuous data in the dtype of their distribution."""
-    return x if head.num_symbols else ops.cast(x, params.dtype)

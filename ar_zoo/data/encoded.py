@@ -11,7 +11,7 @@ def encode(model, part, window=None, labels=False) -> Examples:
     """Raw data as the model's symbols, ready to be cut into batches.
 
     Args:
-        model: an `AutoregressiveModel`.
+        model: a `DensityModel`, such as an `AutoregressiveModel`.
         part: what `ar_zoo.data.read` gives.
         window: length of the pieces that sound, text and series are cut into.
         labels: whether the data's labels are the context "label". The context "image" is always made from the images.
@@ -26,7 +26,7 @@ def encode(model, part, window=None, labels=False) -> Examples:
         context["label"] = part.labels
     if "image" in model.context_spec:
         context["image"] = known_image(part.values, model.context_spec["image"].shape)
-    examples = Examples(model.head.encode(part.values), context, window)
+    examples = Examples(model.encode(part.values), context, window)
     # Refused here, in one line, and not inside a compiled step.
     checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])
     checks.context(model, context)

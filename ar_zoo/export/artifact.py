@@ -213,12 +213,8 @@ def _checked_formats(formats) -> tuple[str, ...]:
 
 def _checked_sites(model, batch_size, num_sites) -> int:
     from ar_zoo.core import checks
-    from ar_zoo.core.model import AutoregressiveModel
 
-    if not isinstance(model, AutoregressiveModel):
-        raise ValueError(
-            f"`model` must be an AutoregressiveModel, such as `ar_zoo.load` gives; got {type(model).__name__}."
-        )
+    checks.steps(model)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"`batch_size` must be an integer of at least 1; got {batch_size!r}.")
     if model.compute_dtype != "float32":

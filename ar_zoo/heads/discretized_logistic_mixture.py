@@ -37,6 +37,8 @@ class DiscretizedLogisticMixture(Head):
 
     # Below, a level's neighbours are out of reach; above, all levels are alike, and the width of one is lost in float32.
     log_scale_range = (-7.0, 30.0)
+    # Whether a logistic ends at the outermost levels, instead of giving them its tails.
+    truncated = False
 
     def __init__(self, num_components: int = 10, num_levels: int = 256, channels: int = 3):
         if channels not in (1, 3):
@@ -70,7 +72,7 @@ class DiscretizedLogisticMixture(Head):
 
         logits, means, log_scales, couplings = self.split(params)
         log_scales = log_scales + ops.log(ops.cast(temperature, log_scales.dtype))
-        component = _logistic_class()(means, log_scales, couplings, self.num_levels)
+        component = _logistic_class()(means, log_scales, couplings, self.num_levels, self.truncated)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits / temperature), component)
 
     def coordinate_log_probs(self, params, known=None, coordinate=0):
@@ -81,12 +83,13 @@ class DiscretizedLogisticMixture(Head):
             known = ops.expand_dims(rescale(known, self.num_levels, means.dtype), -2)
             for c in range(coordinate):
                 mean = means[..., c] + _coupling(couplings, known, c)
-                log_weights = log_weights + level_log_prob(known[..., c], mean, log_scales[..., c], self.num_levels)
+                each = level_log_prob(known[..., c], mean, log_scales[..., c], self.num_levels, self.truncated)
+                log_weights = log_weights + each
             log_weights = ops.log_softmax(log_weights, axis=-1)
             shift = _coupling(couplings, known, coordinate)
         alphabet = rescale(ops.arange(self.num_levels), self.num_levels, means.dtype)
         mean, log_scale = means[..., coordinate] + shift, log_scales[..., coordinate]
-        each = level_log_prob(alphabet, mean[..., None], log_scale[..., None], self.num_levels)
+        each = level_log_prob(alphabet, mean[..., None], log_scale[..., None], self.num_levels, self.truncated)
         return ops.logsumexp(log_weights[..., None] + each, axis=-2)
 
     def sample(self, params, noise, temperature=1.0):
@@ -96,13 +99,14 @@ class DiscretizedLogisticMixture(Head):
         component = greedy_or(temperature, most_likely(logits), component)
         chosen = ops.expand_dims(ops.one_hot(component, self.num_components, dtype="float32"), -1)
         means, log_scales, couplings = (ops.sum(chosen * v, axis=-2) for v in (means, log_scales, couplings))
-        uniform = noise[..., 1:]
-        logistic = ops.log(uniform) - ops.log(1.0 - uniform)
-        offsets = greedy_or(temperature, ops.zeros_like(logistic), logistic * ops.exp(log_scales) * divisor)
-        drawn = []
+        scales, drawn = ops.exp(log_scales) * divisor, []
         for c in range(self.channels):
             # What later channels see is the rounded level, the same that is scored.
-            value = means[..., c] + _coupling(couplings, drawn, c) + offsets[..., c]
+            mean, uniform = means[..., c] + _coupling(couplings, drawn, c), noise[..., 1 + c]
+            if self.truncated:
+                mean, uniform = inside(mean), between_edges(uniform, inside(mean), scales[..., c], self.num_levels)
+            offset = (ops.log(uniform) - ops.log(1.0 - uniform)) * scales[..., c]
+            value = mean + greedy_or(temperature, ops.zeros_like(offset), offset)
             level = ops.floor((value + 1.0) * (0.5 * (self.num_levels - 1)) + 0.5)
             level = ops.clip(level, 0.0, float(self.num_levels - 1))
             drawn.append(rescale(level, self.num_levels, "float32"))
@@ -115,19 +119,41 @@ def rescale(levels, num_levels: int, dtype):
     return ops.cast(levels, dtype) * (2.0 / (num_levels - 1)) - 1.0
 
 
-def level_log_prob(value, mean, log_scale, num_levels: int):
-    """Log-probability (nats) of a level, given as its rescaled value, under a logistic that is cut into levels."""
+def level_log_prob(value, mean, log_scale, num_levels: int, truncated: bool = False):
+    """Log-probability (nats) of a level, given as its rescaled value, under a logistic that is cut into levels.
+
+    The outermost levels take the tails, or, `truncated`, nothing lies beyond them; the mean then lies within them.
+    """
     half = 1.0 / (num_levels - 1)
     inverse = ops.exp(-log_scale)
+    if truncated:
+        mean = inside(mean)
+        whole = _log_mass((-1.0 - half - mean) * inverse, (1.0 + half - mean) * inverse, (2.0 + 2.0 * half) * inverse)
     upper = (value - mean + half) * inverse
     lower = (value - mean - half) * inverse
-    width = 2.0 * half * inverse
-    from_below = -softplus(-upper)
-    from_above = -softplus(lower)
+    between = _log_mass(lower, upper, 2.0 * half * inverse)
+    if truncated:
+        return between - whole
+    return ops.where(value < half - 1.0, -softplus(-upper), ops.where(value > 1.0 - half, -softplus(lower), between))
+
+
+def _log_mass(lower, upper, width):
+    """ln(σ(upper) - σ(lower)), of edges that lie `width` apart."""
     # ln(1 - e^-w) with t = tanh(w/2): exact for narrow and for wide levels, finite gradients, no branch.
     tanh = ops.tanh(0.5 * width)
-    between = from_below + from_above + ops.log(2.0 * tanh / (1.0 + tanh))
-    return ops.where(value < half - 1.0, from_below, ops.where(value > 1.0 - half, from_above, between))
+    return -softplus(-upper) - softplus(lower) + ops.log(2.0 * tanh / (1.0 + tanh))
+
+
+def inside(mean):
+    """A mean no further out than the outermost levels: of a logistic that ends there, nothing else would be left."""
+    return ops.clip(mean, -1.0, 1.0)
+
+
+def between_edges(uniform, mean, scale, num_levels: int):
+    """A uniform number, moved to where the logistic lies between the outermost levels' edges."""
+    half = 1.0 / (num_levels - 1)
+    lowest, highest = (ops.sigmoid((edge - mean) / scale) for edge in (-1.0 - half, 1.0 + half))
+    return lowest + uniform * (highest - lowest)
 
 
 def _coupling(couplings, earlier, channel: int):
@@ -145,9 +171,10 @@ def _logistic_class():
     class DiscretizedLogistic(tfd.Distribution):
         """One component: the channels of a pixel, each discretised and coupled to those before it."""
 
-        def __init__(self, means, log_scales, couplings, num_levels, name="DiscretizedLogistic"):
+        def __init__(self, means, log_scales, couplings, num_levels, truncated=False, name="DiscretizedLogistic"):
             parameters = dict(locals())
             self.means, self.log_scales, self.couplings, self.num_levels = means, log_scales, couplings, num_levels
+            self.truncated = truncated
             super().__init__(
                 dtype=np.int32,
                 reparameterization_type=tfd.NOT_REPARAMETERIZED,
@@ -174,17 +201,19 @@ def _logistic_class():
             total = 0.0
             for c in range(self.means.shape[-1]):
                 mean = self.means[..., c] + _coupling(self.couplings, values, c)
-                total += level_log_prob(values[..., c], mean, self.log_scales[..., c], self.num_levels)
+                total += level_log_prob(values[..., c], mean, self.log_scales[..., c], self.num_levels, self.truncated)
             return total
 
         def _sample_n(self, n, seed=None):
             import tensorflow as tf
 
-            logistic = tfd.Logistic(tf.zeros_like(self.means), 1.0).sample(n, seed=seed)
-            offsets = logistic * tf.exp(self.log_scales)
-            drawn = []
+            uniforms = tfd.Uniform(tf.zeros_like(self.means), 1.0).sample(n, seed=seed)
+            scales, drawn = tf.exp(self.log_scales), []
             for c in range(self.means.shape[-1]):
-                value = self.means[..., c] + _coupling(self.couplings, drawn, c) + offsets[..., c]
+                mean, uniform = self.means[..., c] + _coupling(self.couplings, drawn, c), uniforms[..., c]
+                if self.truncated:
+                    mean, uniform = inside(mean), between_edges(uniform, inside(mean), scales[..., c], self.num_levels)
+                value = mean + (tf.math.log(uniform) - tf.math.log1p(-uniform)) * scales[..., c]
                 level = tf.round((value + 1.0) * (0.5 * (self.num_levels - 1)))
                 drawn.append(rescale(tf.clip_by_value(level, 0.0, self.num_levels - 1.0), self.num_levels, value.dtype))
             return tf.cast(tf.round((tf.stack(drawn, -1) + 1.0) * (0.5 * (self.num_levels - 1))), tf.int32)

@@ -13,6 +13,9 @@ Channels are coupled by how far those before lie from their prediction, where Pi
     m_G = μ_G + α (R - p_R),   m_B = μ_B + β (R - p_R) + γ (G - p_G)
 
 with slopes of the line plus what the network says, unbounded. A line's slopes are those of least squares.
+
+The logistics end at the outermost levels. PixelCNN++ gives these the tails, and so a share of every wide component to pure
+white and black, which backgrounds are made of: what is drawn then fades into the background.
 """
 
 from __future__ import annotations
@@ -60,8 +63,9 @@ class PredictiveLogisticMixture(DiscretizedLogisticMixture):
         self._log_scales = np.array([narrow] * len(exact) + [along] * len(lines) + [wide] * num_free, "float32")
         super().__init__(len(self._starts), num_levels, channels)
 
-    # Narrower than PixelCNN++'s: an exact colour should cost nothing.
-    log_scale_range = (-8.0, 30.0)
+    # Narrower than PixelCNN++'s: an exact colour should cost nothing. Wider than e^3, all levels are alike.
+    log_scale_range = (-8.0, 3.0)
+    truncated = True
 
     @staticmethod
     def _coupled(raw):

@@ -7,6 +7,7 @@ from ar_zoo.layers.embedding import SymbolEmbedding, indicators
 from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
 from ar_zoo.layers.masked_dense import MaskedDense
+from ar_zoo.layers.masked_network import MaskedNetwork
 from ar_zoo.layers.neighbours import PixelNeighbours
 from ar_zoo.layers.pixels import PixelFeatures, PixelPositions
 from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
@@ -22,6 +23,7 @@ __all__ = [
     "LearnedPositions",
     "MaskedConv2D",
     "MaskedDense",
+    "MaskedNetwork",
     "NoPositions",
     "NullDropout",
     "PixelFeatures",

@@ -21,6 +21,7 @@ class MaskedDense(Configurable, keras.layers.Layer):
         units: outputs.
         strict: whether an output sees lower degrees alone, and not its own.
         use_bias: whether a bias is added.
+        initial_scale: of the outputs at first, against that of the inputs; small where they change what goes by.
         by_output: stores the kernel as [units, inputs], not [inputs, units]: `rows` are then those of outputs.
 
     Shapes:
@@ -32,16 +33,20 @@ class MaskedDense(Configurable, keras.layers.Layer):
         <tf.Tensor: shape=(), dtype=float32, numpy=0.0>
     """
 
-    def __init__(self, units, strict=False, use_bias=True, by_output=False, **kwargs):
+    def __init__(self, units, strict=False, use_bias=True, by_output=False, initial_scale=1.0, **kwargs):
         super().__init__(**kwargs)
         if units < 1:
             raise ValueError(f"`units` must be at least 1; got {units}.")
         self.units, self.strict, self.use_bias, self.by_output = units, strict, use_bias, by_output
+        self.initial_scale = initial_scale
 
     def build(self, input_shape, *degrees):
         shape = (input_shape[-1], self.units)
         self.kernel = self.add_weight(
-            name="kernel", shape=shape[::-1] if self.by_output else shape, initializer="glorot_uniform"
+            name="kernel",
+            shape=shape[::-1] if self.by_output else shape,
+            # Glorot's, where the scale is 1.
+            initializer=keras.initializers.VarianceScaling(self.initial_scale**2, "fan_avg", "uniform"),
         )
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")

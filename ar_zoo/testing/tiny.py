@@ -30,9 +30,9 @@ def make(cls, seed=0, dtype="float64", scale=0.5, **overrides):
 def events(model, count, seed=0, sites=None) -> np.ndarray:
     """Random events [count, *event_shape]."""
     shape, generator = [size or sites or FREE_LENGTH for size in model.event_shape], np.random.default_rng(seed)
-    if model.head.num_symbols is None:
+    if model.num_symbols is None:
         return generator.normal(size=(count, *shape)).astype(np.float32)
-    return generator.integers(0, model.head.num_symbols, (count, *shape)).astype(np.int32)
+    return generator.integers(0, model.num_symbols, (count, *shape)).astype(np.int32)
 
 
 def changed_sites(model, sites, seed) -> np.ndarray:

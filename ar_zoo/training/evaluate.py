@@ -24,7 +24,8 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
         verbose: 1 shows a bar, on standard error.
 
     Returns:
-        `events` (images or windows), `dimensions`, `nats` (the sum over all of them), `bits_per_dim`.
+        `events` (images, rows or windows), `dimensions`, `nats` (minus the log-likelihood of all of them),
+        `bits_per_dim`; of tables and series, which are standardised, also `raw_nats`, in the data's own units.
 
     Example:
         >>> evaluate(ar_zoo.load("gated_pixel_cnn.mnist"), ar_zoo.data.read("shipped:digits", "valid"))["events"]
@@ -42,9 +43,9 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
     with contextlib.redirect_stdout(sys.stderr):
         found = model.evaluate(examples.evaluation(batch_size), verbose=verbose, return_dict=True)
     bits, dimensions = float(found["bits_per_dim"]), int(examples.x.size)
-    return {
-        "events": examples.num_evaluation_rows,
-        "dimensions": dimensions,
-        "nats": bits * math.log(2) * dimensions,
-        "bits_per_dim": bits,
-    }
+    nats = bits * math.log(2) * dimensions
+    raw = {}
+    if part.raw is not None:
+        raw["raw_nats"] = nats + part.log_scale * (dimensions if part.kind == "series" else len(examples.x))
+    events = examples.num_evaluation_rows
+    return {"events": events, "dimensions": dimensions, "nats": nats, "bits_per_dim": bits} | raw

@@ -104,6 +104,8 @@ def train(
         facts["data"] = {
             split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
         }
+        if sets["train"].raw is not None:  # how its numbers were standardised
+            facts["data"]["train"] |= {name: getattr(sets["train"], name).tolist() for name in ("mean", "scale")}
         if more:
             facts["training"] = more
         with rounded_weights(model, grids):
@@ -144,10 +146,13 @@ def _epochs(recipe, epochs, smoke, minutes) -> int:
 
 
 def _create(recipe, overrides, part):
-    """The model; one for text takes its alphabet from the training part, one with a palette as many colours."""
+    """The model; one for text takes its alphabet from the training part, one with a palette as many colours, one for
+    tables the number of columns."""
     arguments = find(recipe.model)[1]
-    head = (arguments | overrides)["head"]
-    if part.kind == "text":
+    head = (arguments | overrides).get("head")
+    if part.kind == "table" and "event_shape" in arguments:
+        overrides["event_shape"] = part.values.shape[1:]
+    if part.kind == "text" and head is not None:
         overrides["head"] = type(head).from_text(part.values)
     elif hasattr(head, "from_images"):
         overrides["head"] = type(head).from_images(part.values, head.num_symbols)

@@ -17,7 +17,7 @@ HEADER = 250  # bytes
 
 
 def is_discrete(cls):
-    return getattr(cls.PRESETS["tiny"]["head"], "num_symbols", None) is not None and hasattr(cls, "step")
+    return getattr(cls.PRESETS["tiny"].get("head"), "num_symbols", None) is not None and hasattr(cls, "step")
 
 
 FAMILIES = [name for name, cls in families().items() if is_discrete(cls)]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import logsumexp
+from scipy.stats import logistic
 
-from ar_zoo.heads import PredictiveLogisticMixture
-from tests.heads.test_discretized_logistic_mixture import reference as level_log_probs
+from ar_zoo.heads import DiscretizedLogisticMixture, PredictiveLogisticMixture
 
 _NAMES = ("left", "up_left", "up", "up_right", "mirror", "up_mirror")
 _EXACT = ["left", "up", "up_left", "up_right", "plane", "mirror", "mirror_plane"]
@@ -19,6 +19,17 @@ _SAME = (2 / 127.5) ** 2
 def colours(levels):
     """Neighbours' colours, [6, channels]."""
     return np.asarray(levels) * 2 / 255 - 1
+
+
+def level_log_probs(mean, scale):
+    """Of all levels, under a logistic that ends at the outermost ones' edges."""
+    edges = ((np.arange(257) - 0.5) * 2 / 255 - 1 - np.clip(mean, -1, 1)) / scale
+    lower, upper = edges[:-1], edges[1:]
+    # In the upper tail survival functions are subtracted.
+    high = np.where(lower > 0, logistic.logsf(lower), logistic.logcdf(upper))
+    low = np.where(lower > 0, logistic.logsf(upper), logistic.logcdf(lower))
+    masses = high + np.log(-np.expm1(low - high))
+    return masses - logsumexp(masses)
 
 
 def log_prob(head, params, around, pixel):
@@ -44,7 +55,7 @@ def log_prob(head, params, around, pixel):
                 slopes = way[:2] * way[2] / (way[0] ** 2 + way[1] ** 2 + _SAME)
                 mean += (own[7:9] + slopes) @ (value[:2] - p[:2])
             log_scale = max(own[channels + c] + (other_scale if c else red_scale), -8)
-            total += level_log_probs(mean, np.exp(log_scale), 256)[pixel[c]]
+            total += level_log_probs(mean, np.exp(log_scale))[pixel[c]]
         each.append(total)
     logits = params[:count]
     return logsumexp(logits - logsumexp(logits) + each)
@@ -87,6 +98,27 @@ def test_a_colour_between_two_costs_one_channel():
     off = between + np.array([0, 60, -60])
     head = PredictiveLogisticMixture()
     assert untrained(head, around, between) < 17 < 20 < untrained(head, around, off)
+
+
+def test_wide_components_leave_the_background_alone():
+    """A third of white would be the share of a wide logistic around a light grey, had white its tail."""
+    head = PredictiveLogisticMixture(256, 1, mirror=False)
+    moved = np.zeros(head.params_size, "float32")
+    moved[: head.num_components] = -30.0
+    moved[head.num_components - 1] = 0.0
+    moved[-2:] = 0.7, -1.5
+    probabilities = np.exp(np.asarray(head.coordinate_log_probs(tf.constant(moved))))
+    assert abs(probabilities.sum() - 1) < 1e-5
+    assert (
+        probabilities[255]
+        < 0.01
+        < 0.2
+        < np.exp(
+            np.asarray(
+                DiscretizedLogisticMixture(head.num_components, 256, 1).coordinate_log_probs(tf.constant(moved))
+            )[255]
+        )
+    )
 
 
 @pytest.mark.parametrize("arguments", [{"outside": 256}, {"outside": -1}, {"num_free": -1}])

@@ -50,8 +50,13 @@ CASES = {
     "null_dropout": (layers.NullDropout, dict(rate=0.5, null=3), [symbols((5,), 0, 4)]),
     "masked_dense": (
         layers.MaskedDense,
-        dict(units=3, strict=True, by_output=True),
+        dict(units=3, strict=True, by_output=True, initial_scale=0.5),
         [values(_SEQUENCE), np.arange(8, dtype="int32"), np.array([2, 9, 5], "int32")],
+    ),
+    "masked_network": (
+        layers.MaskedNetwork,
+        dict(order=(2, 0, 1), outputs=2, units=(4, 3), activation="relu", num_classes=3),
+        [values((5, 3)), symbols((5,), 0, 4)],
     ),
     "masked_conv_a": (layers.MaskedConv2D, dict(filters=4, kernel_size=3, mask_type="A", groups=2), [values(_IMAGE)]),
     "masked_conv_above": (

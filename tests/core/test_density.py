@@ -1,0 +1,107 @@
+"""Models without a step: what `log_prob`, `sample`, `fit` and the commands make of them."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ar_zoo
+from ar_zoo.bench import bench
+from ar_zoo.core.density import DensityModel
+from ar_zoo.core.registry import families
+from ar_zoo.testing.tiny import events, make
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make(families()["maf"], dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.zeros((2, 5), "float32"), r"`x` must have shape \[batch, 4\]; got \[2, 5\]"),
+        (np.zeros((2, 4), "int32"), "`x` must hold floats, values of continuous data; got dtype int32"),
+        (np.full((2, 4), np.nan, "float32"), "`x` must hold finite values; got nan"),
+    ],
+)
+def test_bad_events_are_refused_everywhere(model, x, words):
+    for use in (model.log_prob, model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match=words):
+            use(x)
+
+
+def test_bad_arguments_of_sample(model):
+    for arguments, words in (
+        (dict(num_samples=0), "`num_samples` must be an integer of at least 1"),
+        (dict(temperature=-1), "`temperature` must be above 0"),
+        (dict(batch_size=0), "`batch_size` must be an integer of at least 1"),
+        (dict(seed=-1), "`seed` must be an integer of at least 0"),
+        (dict(context=7), r"`context\['label'\]` must hold integers in 0..1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.sample(**arguments)
+
+
+def test_predict_is_log_prob_and_evaluate_its_mean(model):
+    x, labels = events(model, 10), np.arange(10) % 3
+    expected = np.asarray(model.log_prob(x, labels))
+    data = {"x": x, "context": {"label": labels}}
+    model.compile(jit_compile=False)
+    np.testing.assert_allclose(model.predict(data, batch_size=4, verbose=0), expected, rtol=1e-5)
+    found = model.evaluate(data, batch_size=4, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(-expected.mean() / 4, rel=1e-5)
+    assert found["bits_per_dim"] == pytest.approx(-expected.mean() / 4 / np.log(2), rel=1e-5)
+    weights = np.linspace(0, 1, 10).astype("float32")
+    found = model.evaluate(data | {"sample_weight": weights}, batch_size=4, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(-(weights * expected).sum() / weights.sum() / 4, rel=1e-5)
+
+
+def test_one_step_is_the_gradient_of_the_mean_log_likelihood():
+    model = make(families()["maf"], dtype="float32", label_dropout=0.0, scale=0.2)
+    x = events(model, 4)
+    before = [np.asarray(weight) for weight in model.trainable_weights]
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(model.log_prob(x)) / 4
+    gradients = tape.gradient(loss, model.trainable_weights)
+    model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    model.fit(x, verbose=0, shuffle=False)
+    for old, new, gradient in zip(before, model.trainable_weights, gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.1 * np.asarray(tf.convert_to_tensor(gradient)), atol=1e-6)
+
+
+def test_the_same_seed_draws_the_same_beginning(model):
+    np.testing.assert_allclose(model.sample(7, seed=2)[:3], model.sample(3, seed=2), rtol=1e-4, atol=1e-5)
+
+
+def test_as_distribution(model):
+    distribution = model.as_distribution(context=1)
+    x = distribution.sample(6, seed=3)
+    assert (x.dtype, x.shape, distribution.event_shape) == ("float32", (6, 4), (4,))
+    np.testing.assert_allclose(distribution.log_prob(x), model.log_prob(x, 1), rtol=1e-6)
+
+
+def test_what_needs_a_step_is_refused_in_one_line(model, tmp_path):
+    refused = "`model` must be an AutoregressiveModel.* draws site by site; got MAF, which has no step"
+    with pytest.raises(ValueError, match=refused):
+        ar_zoo.export(model, tmp_path / "out")
+    with pytest.raises(ValueError, match=refused):
+        bench(model)
+
+
+def test_a_preset_is_scored_in_both_units(tmp_path):
+    from ar_zoo.training.evaluate import evaluate
+
+    part = ar_zoo.data.read("shipped:cancer", "valid")
+    model = make(families()["maf"], dtype="float32", event_shape=(30,), num_classes=None, scale=0.05)
+    found = evaluate(ar_zoo.load(ar_zoo.save(model, tmp_path / "maf.mine")), part)
+    assert found["events"] == 114
+    assert found["nats"] == pytest.approx(-np.sum(model.log_prob(part.values)), rel=1e-5)
+    assert found["raw_nats"] == pytest.approx(found["nats"] + 114 * np.log(part.scale).sum(), rel=1e-6)
+
+
+def test_a_class_without_call_says_so():
+    with pytest.raises(TypeError, match="Bare must define `call`"):
+        type("Bare", (DensityModel,), {})((3,)).build()
