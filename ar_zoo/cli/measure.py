@@ -139,7 +139,7 @@ def _compare(options):
     kind = data_kind(first)
     if kind == "symbols":
         raise ValueError(
-            "`compare` needs models of images, sound or text; the first takes bare symbols: use `log_prob`."
+            "`compare` needs models of images, sound, text or numbers; the first takes bare symbols: use `log_prob`."
         )
     rate = sample_rate_of(first, options.sample_rate) if kind == "sound" else None
     part = read(options.data, options.split, kind=kind, sample_rate=rate, binarize=options.binarize)

@@ -16,7 +16,8 @@ def compare_models(
 ) -> list[dict]:
     """Scores each model on the same events.
 
-    An event is an image, or a window of sound or text. Events differ much more from each other than models do on one
+    An event is an image, a row of a table, or a window of sound, text or a series (nats are those of the standardised
+    numbers). Events differ much more from each other than models do on one
     event, so the paired difference tells models apart that their own standard errors do not.
 
     Args:
@@ -53,7 +54,8 @@ def compare_models(
             examples = _limited(encode(model, part, own_window, use_labels), limit)
         except ValueError as error:
             raise ValueError(f"{name} cannot take {part.source}. {error}") from None
-        symbols[name] = (own_window, model.head.decode(examples.x[: 4 * (own_window or 1)]))
+        first = examples.x[: 4 * (own_window or 1)]
+        symbols[name] = (own_window, model.head.decode(first) if hasattr(model, "head") else first)
         event_nats(model, _limited(examples, min(batch_size, examples.num_evaluation_rows)), batch_size)
         start = time.perf_counter()
         nats = event_nats(model, examples, batch_size, progress)
