@@ -80,6 +80,7 @@ def run(presets, tmp_path, monkeypatch, capsys):
         ["decompress"],
         ["bench"],
         ["inpaint"],
+        ["forecast"],
         ["compare"],
         ["anomalies"],
         ["web"],

@@ -1,4 +1,4 @@
-"""`ar-zoo inpaint`, `compare` and `anomalies` on tiny presets."""
+"""`ar-zoo inpaint`, `colorize`, `upscale`, `forecast`, `compare` and `anomalies` on tiny presets."""
 
 # Fixtures of the other commands' tests serve here as well.
 # ruff: noqa: F401, F811
@@ -61,6 +61,42 @@ def test_inpaint_reads_a_picture(run):
     np.testing.assert_array_equal(pixels("a.png")[2:98:16, 2:66:16, 0], whole // 64 * 64 + 32)
 
 
+def test_forecast_draws_scenarios_of_sound(run):
+    words = ["forecast", "voice", "--data", "shipped:speech", "--index", "1", "--start", "300", "--steps", "20"]
+    status, output, _ = run(*words, "--num", "5", "--history", "50", "--seed", "3", "--json", "--out", "fan.png")
+    assert status == 0
+    found = json.loads(output)
+    model, part = ar_zoo.load("voice"), ar_zoo.data.read("shipped:speech", "valid")
+    clip = model.head.encode(part.values[part.lengths[0] : part.lengths[0] + part.lengths[1]])
+    drawn = model.head.decode(model.sample(5, 3, prefix=clip[250:300], num_sites=70)[:, 50:])
+    np.testing.assert_allclose(found["median"], np.median(drawn, axis=0))
+    np.testing.assert_allclose(found["truth"], model.head.decode(clip[300:320]))
+    assert list(found["levels"]) == ["0.5", "0.9"]
+    assert width("fan.png") == 960
+
+
+def test_forecast_of_a_series_is_in_its_own_units(run):
+    model, parts = (
+        ar_zoo.create("ar_p.tiny"),
+        [ar_zoo.data.read("shipped:sunspots", split) for split in ("train", "valid")],
+    )
+    model.fit_least_squares(parts[0].values)
+    ar_zoo.save(model, "sun")
+    status, output, _ = run("forecast", "sun", "--data", "shipped:sunspots", "--start", "4", "--steps", "11", "--json")
+    assert status == 0
+    found = json.loads(output)
+    np.testing.assert_allclose(found["truth"], parts[1].raw[4:15], rtol=1e-5)
+    known = np.concatenate([parts[0].values, parts[1].values[:4]])  # the train part comes before
+    exact = model.forecast(known, 11)
+    median = (np.array(found["median"]) - parts[0].mean) / parts[0].scale
+    np.testing.assert_allclose(median, exact.mean, atol=0.3)
+    assert np.corrcoef(median, exact.mean)[0, 1] > 0.99
+    status, output, _ = run("forecast", "sun", "--data", "shipped:sunspots", "--start", "62", "--steps", "3")
+    assert status == 0
+    assert "happened |" in output
+    assert "CRPS" not in output, "what comes after the data is not known"
+
+
 @pytest.mark.parametrize(("name", "known"), [("colorize", (4, 6, 1)), ("upscale", (2, 3, 3))])
 def test_images_from_what_is_known(run, tmp_path, name, known):
     head = ar_zoo.heads.PredictiveLogisticMixture(256, 3, num_free=0)
@@ -119,6 +155,17 @@ def test_anomalies_prints_a_table_and_json(run, small):
         (["inpaint", "digits", "--image", "images.npz:0", "--label", "1", "2"], "`--label` must be one for all"),
         (["inpaint", "digits", "--image", "images.npz:0", "--out", "a.jpg"], "must end in .png"),
         (["inpaint", "letters", "--image", "images.npz:0"], "needs a model of images"),
+        (["forecast", "voice", "--data", "shipped:speech"], "--steps"),
+        (
+            ["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--index", "99"],
+            "`--index` must be from 0",
+        ),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--start", "0"], "leaves nothing"),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9999999"], "`--start` must be from 0"),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--level", "90"], "`levels` must lie"),
+        (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--history", "0"], "history"),
+        (["forecast", "voice", "--data", "images.npz", "--steps", "9"], "images.npz"),
+        (["forecast", "digits", "--data", "images.npz", "--steps", "9"], "a model of series or sound"),
         (["compare", "digits", "digits", "--data", "images.npz"], "is named twice"),
         (["compare", "digits", "--data", "images.npz", "--plot", "a.pdf"], "`--plot` must end in .png"),
         (["compare", "bare", "--data", "images.npz"], "bare symbols"),

@@ -79,3 +79,34 @@ def test_read_prefix_refuses_a_picture_of_another_width(tmp_path):
     write_png(tmp_path / "wide.png", np.zeros((4, 9), np.uint8))
     with pytest.raises(ValueError, match="5 pixels wide"):
         drawing.read_prefix(ar_zoo.create("gated_pixel_cnn.tiny", image_shape=(4, 5, 1)), tmp_path / "wide.png")
+
+
+def test_symbols_of_is_pixels_the_other_way_round():
+    for head, top in ((Bernoulli(), 1), (Categorical(256), 255), (Categorical(4, source_levels=256), 3)):
+        model = ar_zoo.create("gated_pixel_cnn.tiny", image_shape=(2, 2, 1), num_layers=0, head=head)
+        x = np.array([0, top, top, 0]).reshape(2, 2, 1)
+        np.testing.assert_array_equal(drawing.symbols_of(model, drawing.pixels(model, x)), x)
+    binary = ar_zoo.create("gated_pixel_cnn.tiny", image_shape=(2, 2, 1), num_layers=0, head=Bernoulli())
+    np.testing.assert_array_equal(drawing.symbols_of(binary, np.array([[[127], [128]]], np.uint8))[0, :, 0], [0, 1])
+
+
+def test_read_image_takes_a_picture_or_one_of_a_data_set(tmp_path):
+    from ar_zoo.data import read, write_png
+
+    model = ar_zoo.create("gated_pixel_cnn.tiny", image_shape=(28, 28, 1), num_layers=0, head=Categorical(256))
+    part = read("shipped:digits", "valid")
+    x, label = drawing.read_image(model, "shipped:digits:3")
+    np.testing.assert_array_equal(x, part.values[3])
+    assert label == part.labels[3]
+    assert not np.array_equal(drawing.read_image(model, "shipped:digits:3", "train")[0], x)
+    write_png(tmp_path / "digit.png", part.values[3])
+    again, label = drawing.read_image(model, str(tmp_path / "digit.png"))
+    np.testing.assert_array_equal(again, x)
+    assert label is None
+    with pytest.raises(ValueError, match="has 200 images in its valid part, from 0"):
+        drawing.read_image(model, "shipped:digits:200")
+    write_png(tmp_path / "small.png", part.values[3, :20])
+    with pytest.raises(
+        ValueError, match=r"`image` must be 28x28x1 \(height, width, channels\); .*small\.png is 20x28x1"
+    ):
+        drawing.read_image(model, str(tmp_path / "small.png"))

@@ -32,6 +32,8 @@ import sys
 import traceback
 from pathlib import Path
 
+import numpy as np
+
 from ar_zoo.core.files import atomic_path
 
 SCHEDULES = {
@@ -48,6 +50,8 @@ def main(words=None) -> int:
         return _run_row(options.row)
     try:
         rows = [row_of(spec, options) for spec in options.models]
+        if not rows and not options.out.is_dir():
+            raise ValueError(f"`--out` {options.out} holds no table: name at least one MODEL.")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -58,7 +62,8 @@ def main(words=None) -> int:
         if not (folder / "result.json").is_file():
             print(f"{number} of {len(rows)}: {row['name']}", file=sys.stderr, flush=True)
             failed += _in_a_process(folder, row) != 0
-        write_table(options.out, options.at)
+            write_table(options.out, options.at)
+    write_table(options.out, options.at)
     print((options.out / "table.md").read_text(), end="")
     return 1 if failed else 0
 
@@ -231,26 +236,28 @@ def fitted(name: str, given: dict, part, binarized: bool) -> dict:
             break
     else:
         raise ValueError(f"MODEL must be of images; {name} takes {', '.join(names)}.")
-    word = wanted.pop("head", None) or _word(head)
-    wanted["head"] = make_head(word, shape[-1], binarized)
+    word = wanted.pop("head", None) or _word(head, shape[-1], binarized)
+    wanted["head"] = head if word == "own" else make_head(word, part.values, binarized)
     if "num_classes" in names:
         wanted.setdefault("num_classes", None)
     return wanted
 
 
-def _word(head) -> str:
+def _word(head, channels: int, binarized: bool) -> str:
+    """A preset's head, as a word: `own` where it fits as it is."""
     kind = type(head).__name__
-    if kind == "PredictiveLogisticMixture":
-        return "predictive"
-    if kind == "DiscretizedLogisticMixture":
-        return f"mixture{head.num_components}"
+    if hasattr(head, "num_components"):
+        if (head.channels, head.num_levels, binarized) == (channels, 256, False):
+            return "own"
+        return "predictive" if getattr(head, "predicts", False) else f"mixture{head.num_components}"
     return f"palette{head.num_symbols}" if kind == "PaletteCategorical" else "levels"
 
 
-def make_head(word: str, channels: int, binarized: bool):
+def make_head(word: str, images, binarized: bool):
     """A head of a word and a number; `levels` is the plain one for what the pixels are."""
     from ar_zoo import heads
 
+    channels = images.shape[-1]
     kind, number = re.fullmatch(r"([a-z]*)(\d*)", word).groups()
     number, levels = int(number or 0), 2 if binarized else 256
     if kind == "bernoulli" or (binarized and kind in ("levels", "mixture", "predictive")):
@@ -261,7 +268,8 @@ def make_head(word: str, channels: int, binarized: bool):
     if kind == "mixture":
         return heads.DiscretizedLogisticMixture(number or 10, levels, channels)
     if kind == "predictive":
-        return heads.PredictiveLogisticMixture(levels, channels)
+        outside = int(np.median(images[:, 0]))  # the background, of which the first row mostly is
+        return heads.PredictiveLogisticMixture(levels, channels, outside, **({"num_free": number} if number else {}))
     if kind == "palette":  # of grey pixels, all their levels; of colours k-means on the data finds the best
         even = heads.PaletteCategorical.even
         return even(levels, 1) if channels == 1 else even(round((number or 512) ** (1 / channels)), channels)

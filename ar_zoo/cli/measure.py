@@ -139,7 +139,7 @@ def _compare(options):
     kind = data_kind(first)
     if kind == "symbols":
         raise ValueError(
-            "`compare` needs models of images, sound or text; the first takes bare symbols: use `log_prob`."
+            "`compare` needs models of images, sound, text or numbers; the first takes bare symbols: use `log_prob`."
         )
     rate = sample_rate_of(first, options.sample_rate) if kind == "sound" else None
     part = read(options.data, options.split, kind=kind, sample_rate=rate, binarize=options.binarize)
@@ -182,7 +182,7 @@ def _anomalies(options):
     rows = anomaly.rows(scores)
     print(json.dumps(rows, indent=1) if options.json else anomaly.table(rows))
     if options.plot:
-        anomaly.plot_roc(options.plot, scores, f"{Path(options.model).name}: {options.normal} is normal")
+        anomaly.plot_roc(options.plot, scores, f"{Path(options.model).name}: {Path(options.normal).name} is normal")
         print(Path(options.plot).resolve(), file=sys.stderr)
 
 

@@ -16,7 +16,8 @@ def compare_models(
 ) -> list[dict]:
     """Scores each model on the same events.
 
-    An event is an image, or a window of sound or text. Events differ much more from each other than models do on one
+    An event is an image, a row of a table, or a window of sound, text or a series (nats are those of the standardised
+    numbers). Events differ much more from each other than models do on one
     event, so the paired difference tells models apart that their own standard errors do not.
 
     Args:
@@ -30,9 +31,9 @@ def compare_models(
         progress: show bars.
 
     Returns:
-        The best first, dicts of `model`, `weights`, `events`, `bits_per_dim`, `standard_error`, `difference` (to the best,
-        mean of the events' own, bits per dimension), `difference_error` (its standard error), `nats` (of an event) and
-        `seconds_per_event`.
+        The best first, dicts of `model`, `weights`, `events`, `bits_per_dim`, `standard_error` (`None` for one event),
+        `difference` (to the best, mean of the events' own, bits per dimension), `difference_error` (its standard error),
+        `nats` (of an event) and `seconds_per_event`.
 
     Raises:
         ValueError: the models' symbols differ (a palette, fewer levels), so that their bits cannot be compared.
@@ -53,7 +54,8 @@ def compare_models(
             examples = _limited(encode(model, part, own_window, use_labels), limit)
         except ValueError as error:
             raise ValueError(f"{name} cannot take {part.source}. {error}") from None
-        symbols[name] = (own_window, model.head.decode(examples.x[: 4 * (own_window or 1)]))
+        first = examples.x[: 4 * (own_window or 1)]
+        symbols[name] = (own_window, model.head.decode(first) if hasattr(model, "head") else first)
         event_nats(model, _limited(examples, min(batch_size, examples.num_evaluation_rows)), batch_size)
         start = time.perf_counter()
         nats = event_nats(model, examples, batch_size, progress)
@@ -107,14 +109,19 @@ def _rows(found) -> list[dict]:
                 "weights": int(weights),
                 "events": len(nats),
                 "bits_per_dim": float(bits(name)),
-                "standard_error": ratio(nats, dimensions)[1] / math.log(2),
+                "standard_error": _bits_or_none(ratio(nats, dimensions)[1]),
                 "difference": difference / math.log(2),
-                "difference_error": difference_error / math.log(2),
+                "difference_error": _bits_or_none(difference_error),
                 "nats": float(nats.mean()),
                 "seconds_per_event": seconds,
             }
         )
     return sorted(rows, key=lambda row: row["bits_per_dim"])
+
+
+def _bits_or_none(nats):
+    """`None` where one event has no standard error; JSON has no NaN."""
+    return None if math.isnan(nats) else nats / math.log(2)
 
 
 def ratio(values, sizes) -> tuple[float, float]:
@@ -135,11 +142,10 @@ def table(rows) -> str:
     lines = ["| model | weights | bits/dim | ± | behind the best | ± | nats/event | ms/event |"]
     lines += ["|---|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
+        errors = ["–" if row[name] is None else f"{row[name]:.4f}" for name in ("standard_error", "difference_error")]
         lines.append(
-            "| `{model}` | {weights:,} | {bits_per_dim:.4f} | {standard_error:.4f} | {difference:.4f} | "
-            "{difference_error:.4f} | {nats:,.2f} | {milliseconds:,.1f} |".format(
-                **row, milliseconds=1000 * row["seconds_per_event"]
-            )
+            "| `{model}` | {weights:,} | {bits_per_dim:.4f} | {0} | {difference:.4f} | {1} | {nats:,.2f} | "
+            "{milliseconds:,.1f} |".format(*errors, **row, milliseconds=1000 * row["seconds_per_event"])
         )
     return "\n".join(lines)
 
@@ -156,7 +162,7 @@ def plot(rows, path, title: str) -> None:
     with figure_into(path, 9, 1.4 + 0.4 * len(rows)) as figure:
         figure.suptitle(title)
         for ax, (label, (value, error)) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
-            values, errors = [row[value] for row in rows], [2 * row[error] for row in rows]
+            values, errors = [row[value] for row in rows], [2 * (row[error] or 0.0) for row in rows]
             ax.errorbar(values, places, xerr=errors, fmt="o", color="#2d5d8b", capsize=3)
             ax.set_yticks(places, [row["model"] for row in rows])
             ax.set_xlabel(label)

@@ -12,7 +12,7 @@ def event_nats(model, data, batch_size: int = 16, progress: bool = False) -> np.
     """−log p of every event, in nats.
 
     Args:
-        model: any model with `log_prob`.
+        model: any model, flows included.
         data: symbols [N, *event_shape], or `Examples` of them, whose context is told and whose windows are events.
         batch_size: events at once.
         progress: show a bar over the batches.
@@ -40,6 +40,10 @@ def _compiled(model):
 
     found = model.__dict__.get("_ar_zoo_log_prob")
     if found is None:
-        found = tf.function(lambda batch: model.log_prob(batch["x"], batch.get("context"), batch.get("mask")))
+
+        @tf.function
+        def found(batch):
+            return model.log_prob(**{name: batch[name] for name in ("x", "context", "mask") if name in batch})
+
         object.__setattr__(model, "_ar_zoo_log_prob", found)
     return found

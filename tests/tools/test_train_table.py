@@ -74,6 +74,22 @@ def test_a_row_is_found_again_by_all_that_makes_it(images):
             (4, 5, 3),
             "DiscretizedLogisticMixture(num_components=5",
         ),
+        (
+            "pixel_cnn_pp.cifar10",
+            {},
+            False,
+            3,
+            (4, 5, 3),
+            "DiscretizedLogisticMixture(num_components=10, num_levels=256",
+        ),
+        (
+            "gated_pixel_cnn.mnist",
+            {"head": "predictive"},
+            False,
+            3,
+            (4, 5, 3),
+            "PredictiveLogisticMixture(num_levels=256",
+        ),
         ("gated_pixel_cnn.emoji", {}, False, 3, (4, 5, 3), "PredictiveLogisticMixture(num_levels=256"),
         ("gated_pixel_cnn.mnist", {"head": "categorical16"}, False, 1, (4, 5, 1), "Categorical(num_symbols=16"),
         ("pixel_snail.mnist", {}, True, 1, (4, 5, 1), "Bernoulli"),
@@ -122,6 +138,8 @@ def test_a_row_and_its_table(images, tmp_path, monkeypatch):
 
     monkeypatch.setattr(train_table, "_in_a_process", never)
     assert train_table.main(command) == 1
+    assert train_table.main(["--out", str(tmp_path / "out"), "--at", "2"]) == 0, "the table again"
+    assert "valid, epoch 2" in (tmp_path / "out" / "table.md").read_text()
 
 
 def in_this_process(folder, row):
@@ -145,6 +163,7 @@ def test_mistakes_are_one_line(images, capsys):
         (["--data", str(images), TINY], "one of `--minutes`"),
         (["--data", str(images), "--epochs", "0", TINY], "`--epochs` must be more than 0"),
         (["--data", str(images), "--epochs", "1", "made.mnist:units"], "MODEL must be"),
+        (["--out", "nowhere"], "`--out` nowhere holds no table"),
     ]:
         assert train_table.main(words) == 2
         assert says in capsys.readouterr().err

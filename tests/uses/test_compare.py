@@ -65,6 +65,9 @@ def test_models_of_images():
         untold[0]["bits_per_dim"] * 20 * np.log(2), -np.mean(one.log_prob(IMAGES[:5])), rtol=1e-5
     )
     assert untold[0]["events"] == 5
+    (alone,) = compare_models({"one": one}, PART, limit=1)
+    assert alone["standard_error"] is None
+    assert compare.table([alone]).count("–") == 2
 
 
 def test_windows_of_text(tmp_path):
@@ -81,6 +84,19 @@ def test_windows_of_text(tmp_path):
         compare_models(models, text)
     compare.plot(rows, tmp_path / "plot.png", "a test")
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_flow_and_a_network_of_gaussians_on_a_table():
+    from ar_zoo.heads import Normal
+
+    part = ar_zoo.data.read("shipped:cancer", "valid")
+    columns = part.values.shape[1]
+    flow = ar_zoo.create("maf.tiny", event_shape=(columns,))
+    made = randomised("made.tiny", event_shape=(columns,), head=Normal(), scale=0.05)
+    for row in compare_models({"flow": flow, "made": made}, part, limit=20, labels=False):
+        expected = -np.asarray((flow if row["model"] == "flow" else made).log_prob(part.values[:20]))
+        np.testing.assert_allclose(row["nats"], expected.mean(), rtol=1e-4)
+        np.testing.assert_allclose(row["bits_per_dim"], expected.mean() / columns / np.log(2), rtol=1e-4)
 
 
 def test_what_cannot_be_compared():
