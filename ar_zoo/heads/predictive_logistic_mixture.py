@@ -3,10 +3,13 @@
 PNG and its kin code a pixel as its difference from a neighbour or from a plane through three of them. Here each
 component of a mixture starts from one such prediction p, and the network says which to trust and what to change:
 
-    exact components      μ = p + 0.2 o, narrow: the colour itself, up to rounding
+    exact components      μ = p + 0.01 o, narrow: the colour itself, up to rounding
     lines, from p to q    μ = p + (q - p) / 2 + 0.2 o: somewhere between two colours, as along an anti-aliased edge. Red
                           is wide; where it falls says how far along the line green and blue are
-    free ones             μ = p + 0.2 o, wide
+    free ones             μ = p + 0.5 o, wide
+
+What the network says is o. It moves exact ones by little: else its noise at the start costs so much that training turns the
+network off.
 
 Channels are coupled by how far those before lie from their prediction, where PixelCNN++ takes the channels themselves:
 
@@ -26,7 +29,6 @@ from keras import ops
 
 from ar_zoo.heads.discretized_logistic_mixture import DiscretizedLogisticMixture, rescale
 
-_OFFSET = 0.2
 _SAME = (2.0 / 127.5) ** 2  # colours nearer than this, of 256 levels, say nothing about a line's direction
 
 
@@ -59,8 +61,10 @@ class PredictiveLogisticMixture(DiscretizedLogisticMixture):
         free = [("left", "up")[i % 2] for i in range(num_free)]
         self._starts = exact + [start for start, _ in lines] + free
         self._ends = exact + [end for _, end in lines] + free
+        counts = (len(exact), len(lines), num_free)
         narrow, along, wide = [-6.0] * channels, [-2.0] + [-4.0] * (channels - 1), [-2.0] * channels
-        self._log_scales = np.array([narrow] * len(exact) + [along] * len(lines) + [wide] * num_free, "float32")
+        self._log_scales = np.repeat(np.array([narrow, along, wide], "float32"), counts, axis=0)
+        self._reach = np.repeat(np.array([[0.01], [0.2], [0.5]], "float32"), counts, axis=0)
         super().__init__(len(self._starts), num_levels, channels)
 
     # Narrower than PixelCNN++'s: an exact colour should cost nothing. Wider than e^3, all levels are alike.
@@ -78,7 +82,7 @@ class PredictiveLogisticMixture(DiscretizedLogisticMixture):
         rest = ops.reshape(params[..., k:], (*ops.shape(params)[:-1], k, 2 * c + self.num_couplings))
         start, way = self._predictions(neighbours)
         couplings = rest[..., 2 * c :]
-        means = start + 0.5 * way * np.eye(c)[0].astype("float32") + _OFFSET * rest[..., :c]
+        means = start + 0.5 * way * np.eye(c)[0].astype("float32") + self._reach * rest[..., :c]
         if c == 3:
             couplings = couplings + _slopes(way)
             red, green, _ = ops.split(start, 3, axis=-1)
