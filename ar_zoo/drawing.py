@@ -227,7 +227,7 @@ def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | No
         standard = model.standard or {"mean": 0.0, "scale": 1.0}
         rows = rows * np.asarray(standard["scale"]) + np.asarray(standard["mean"])
         names = [",".join(_quoted(name) for name in standard["columns"])] if "columns" in standard else []
-        write_text(out, "\n".join([*names, *(",".join(f"{number:.7g}" for number in row) for row in rows)]) + "\n")
+        write_text(out, "\n".join([*names, *(",".join(f"{number:.9g}" for number in row) for row in rows)]) + "\n")
         return [out]
     lines = [model.head.decode(row) if kind == "text" else " ".join(map(str, row.tolist())) for row in rows]
     write_text(out, "\n".join(lines) + "\n")
