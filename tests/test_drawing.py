@@ -37,7 +37,7 @@ def test_numbers_are_written_as_they_are_read(tmp_path):
     model = ar_zoo.create("made.tiny", event_shape=(3,), head=Normal())
     x = model.sample(20, seed=1)
     assert drawing.write_drawn(model, x, tmp_path / "drawn.csv") == [tmp_path / "drawn.csv"]
-    np.testing.assert_array_equal(read(tmp_path / "drawn.csv", "train").raw.astype("float32"), x[:18])
+    np.testing.assert_allclose(read(tmp_path / "drawn.csv", "train").raw, x[:18], rtol=1e-6)
 
 
 def test_draw_text_goes_on_from_half_a_window(letters):

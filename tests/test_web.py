@@ -304,7 +304,7 @@ def test_every_family_draws_pythons_symbols_in_chromium(tmp_path, presets):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page, wrong = open_page(browser, address)
         for name, cls in families().items():
-            if not issubclass(cls, AutoregressiveModel):
+            if not issubclass(cls, AutoregressiveModel) or cls.PRESETS["tiny"]["head"].num_symbols is None:
                 continue
             model = make(cls, dtype="float32", scale=SCALES.get(name, 0.5))
             sites = model.num_sites or model.max_sites or 12

@@ -307,7 +307,7 @@ def test_older_format(preset):
     assert json.loads((preset / "manifest.json").read_text())["format_version"] == 1
     assert_is_the_image_model(ar_zoo.load(preset))
     rewrite(preset, family="pixel_rnn")
-    with pytest.raises(ValueError, match="The manifest names the family 'pixel_rnn'; known: gated_pixel_cnn"):
+    with pytest.raises(ValueError, match=r"The manifest names the family 'pixel_rnn'; known: .*gated_pixel_cnn"):
         ar_zoo.load(preset)
 
 
