@@ -3,19 +3,19 @@
 PNG and its kin code a pixel as its difference from a neighbour or from a plane through three of them. Here each
 component of a mixture starts from one such prediction p, and the network says which to trust and what to change:
 
-    exact components      μ = p + 0.01 o, narrow: the colour itself, up to rounding
-    lines, from p to q    μ = p + (q - p) / 2 + 0.2 o: somewhere between two colours, as along an anti-aliased edge. Red
-                          is wide; where it falls says how far along the line green and blue are
-    free ones             μ = p + 0.5 o, wide
+    exact components      μ = p + s o, narrow: the colour itself, up to rounding
+    lines, from p to q    μ = p + (q - p) / 2 + s o: somewhere between two colours, as along an anti-aliased edge. Red is
+                          wide; where it falls says how far along the line green and blue are
+    free ones             μ = p + s o, wide
 
-What the network says is o. It moves exact ones by little: else its noise at the start costs so much that training turns the
-network off.
+where s is the component's scale and o the network's: an offset of so many scales has gradients of about one. Offsets in levels
+would have them in the hundreds for narrow components, and their noise drives a network's rectifiers off within an epoch.
 
 Channels are coupled by how far those before lie from their prediction, where PixelCNN++ takes the channels themselves:
 
     m_G = μ_G + α (R - p_R),   m_B = μ_B + β (R - p_R) + γ (G - p_G)
 
-with slopes of the line plus what the network says, unbounded. A line's slopes are those of least squares.
+with slopes of least squares along a line, of changes in brightness for free ones, plus a tenth of what the network says.
 
 The logistics end at the outermost levels. PixelCNN++ gives these the tails, and so a share of every wide component to pure
 white and black, which backgrounds are made of: what is drawn then fades into the background.
@@ -64,7 +64,7 @@ class PredictiveLogisticMixture(DiscretizedLogisticMixture):
         counts = (len(exact), len(lines), num_free)
         narrow, along, wide = [-6.0] * channels, [-2.0] + [-4.0] * (channels - 1), [-2.0] * channels
         self._log_scales = np.repeat(np.array([narrow, along, wide], "float32"), counts, axis=0)
-        self._reach = np.repeat(np.array([[0.01], [0.2], [0.5]], "float32"), counts, axis=0)
+        self._slopes = np.repeat(np.array([[0, 0, 0], [0, 0, 0], [1, 0, 1]], "float32"), counts, axis=0)
         super().__init__(len(self._starts), num_levels, channels)
 
     # Narrower than PixelCNN++'s: an exact colour should cost nothing. Wider than e^3, all levels are alike.
@@ -81,15 +81,15 @@ class PredictiveLogisticMixture(DiscretizedLogisticMixture):
         params = ops.cast(params, neighbours.dtype)
         rest = ops.reshape(params[..., k:], (*ops.shape(params)[:-1], k, 2 * c + self.num_couplings))
         start, way = self._predictions(neighbours)
-        couplings = rest[..., 2 * c :]
-        means = start + 0.5 * way * np.eye(c)[0].astype("float32") + self._reach * rest[..., :c]
+        log_scales = ops.clip(rest[..., c : 2 * c] + self._log_scales, *self.log_scale_range)
+        means = start + 0.5 * way * np.eye(c)[0].astype("float32") + ops.exp(log_scales) * rest[..., :c]
+        couplings = 0.1 * rest[..., 2 * c :]
         if c == 3:
-            couplings = couplings + _slopes(way)
+            couplings = couplings + _slopes(way) + self._slopes
             red, green, _ = ops.split(start, 3, axis=-1)
             alpha, beta, gamma = ops.split(couplings, 3, axis=-1)
             none = ops.zeros_like(red)
             means = means - ops.concatenate([none, alpha * red, beta * red + gamma * green], axis=-1)
-        log_scales = rest[..., c : 2 * c] + self._log_scales
         rest = ops.concatenate([means, log_scales, couplings], axis=-1)
         flat = ops.reshape(rest, (*ops.shape(params)[:-1], k * (2 * c + self.num_couplings)))
         return ops.concatenate([params[..., :k], flat], axis=-1)

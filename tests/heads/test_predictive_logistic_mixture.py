@@ -47,14 +47,15 @@ def log_prob(head, params, around, pixel):
         p, way = named[start], named[end] - named[start]
         total = 0.0
         for c in range(channels):
-            mean = p[c] + 0.2 * own[c] + (way[0] / 2 if c == 0 else 0)
+            log_scale = np.clip(own[channels + c] + (other_scale if c else red_scale), -8, 3)
+            mean = p[c] + np.exp(log_scale) * own[c] + (way[0] / 2 if c == 0 else 0)
+            free = other_scale == -2
             if c == 1:
-                slope = way[0] * way[1] / (way[0] ** 2 + _SAME)
-                mean += (own[6] + slope) * (value[0] - p[0])
+                slope = way[0] * way[1] / (way[0] ** 2 + _SAME) + free
+                mean += (0.1 * own[6] + slope) * (value[0] - p[0])
             if c == 2:
-                slopes = way[:2] * way[2] / (way[0] ** 2 + way[1] ** 2 + _SAME)
-                mean += (own[7:9] + slopes) @ (value[:2] - p[:2])
-            log_scale = max(own[channels + c] + (other_scale if c else red_scale), -8)
+                slopes = way[:2] * way[2] / (way[0] ** 2 + way[1] ** 2 + _SAME) + [0, free]
+                mean += (0.1 * own[7:9] + slopes) @ (value[:2] - p[:2])
             total += level_log_probs(mean, np.exp(log_scale))[pixel[c]]
         each.append(total)
     logits = params[:count]
