@@ -116,17 +116,35 @@ CASES = (
         peers=TEXT,
     ),
     Case(
+        "PixelCNN++ 32x32",
+        "pixel_cnn_pp.benchmark",
+        16,
+        (Bar("cached", "naive", at_least=50), Bar("litert float32", PRODUCTS, at_most=3)),
+    ),
+    Case(
+        "PixelSNAIL 28x28",
+        "pixel_snail.benchmark",
+        1,
+        (Bar("cached", "naive", at_least=30), Bar("litert float32", PRODUCTS, at_most=3)),
+    ),
+    Case(
+        "Image GPT 28x28",
+        "image_gpt.benchmark",
+        1,
+        (Bar("cached", "naive", at_least=30), Bar("litert float32", PRODUCTS, at_most=3)),
+    ),
+    Case(
         "MADE 28x28, 500 units",
         "made.mnist",
         1,
-        (Bar("cached", "naive", at_least=10), Bar("litert float32", "naive", at_least=10)),
+        (Bar("cached", "naive", at_least=10), Bar("litert float32", PRODUCTS, at_most=3)),
         overrides=dict(raster=True),
     ),
     Case(
         "NADE 28x28, 500 units",
         "nade.mnist",
         1,
-        (Bar("cached", "naive", at_least=10), Bar("litert float32", "naive", at_least=10)),
+        (Bar("cached", "naive", at_least=10), Bar("litert float32", PRODUCTS, at_most=3)),
     ),
 )
 QUICK = (
