@@ -248,4 +248,6 @@ def text_or_file(given: str | None) -> str:
 
 def top_level(model) -> int:
     """The highest raw value of an image, its white: 255, or 1 for two colours."""
-    return (getattr(model.head, "source_levels", None) or model.head.num_symbols) - 1
+    from ar_zoo.data.encoded import image_levels
+
+    return image_levels(model) - 1

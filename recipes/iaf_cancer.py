@@ -1,4 +1,4 @@
-"""Measurements of biopsies: a inverse autoregressive flow over 30 of them."""
+"""Measurements of biopsies: an inverse autoregressive flow over 30 of them."""
 
 from ar_zoo.training import Recipe
 

@@ -97,6 +97,21 @@ def test_forecast_of_a_series_is_in_its_own_units(run):
     assert "CRPS" not in output, "what comes after the data is not known"
 
 
+def test_forecast_does_not_look_ahead_and_uses_the_units_of_the_model(run):
+    """Without a validation part "valid" reads the test part, which is not what came before it."""
+    walk = np.cumsum(np.random.default_rng(0).normal(size=150)) + 100
+    np.savez("walk.npz", train_series=walk[:100], test_series=walk[100:])
+    model = ar_zoo.create("ar_p.tiny")
+    model.fit_least_squares((walk[:100] - 50) / 20)
+    model.standard = {"mean": 50.0, "scale": 20.0}
+    ar_zoo.save(model, "walk")
+    words = ["forecast", "walk", "--data", "walk.npz", "--split", "test", "--start", "40", "--steps", "5", "--json"]
+    status, output, _ = run(*words, "--num", "400")
+    assert status == 0
+    exact = model.forecast((walk[:140] - 50) / 20, 5)
+    np.testing.assert_allclose((np.array(json.loads(output)["median"]) - 50) / 20, exact.mean, atol=0.05)
+
+
 @pytest.mark.parametrize(("name", "known"), [("colorize", (4, 6, 1)), ("upscale", (2, 3, 3))])
 def test_images_from_what_is_known(run, tmp_path, name, known):
     head = ar_zoo.heads.PredictiveLogisticMixture(256, 3, num_free=0)
@@ -111,6 +126,11 @@ def test_images_from_what_is_known(run, tmp_path, name, known):
     whole = image if name == "colorize" else small.repeat(2, 0).repeat(2, 1)
     drawn = uses.draw_from_known(model, whole[None].astype("int32"), 2)[0]
     np.testing.assert_array_equal(pixels("out.png")[2:66:16, 2 + 98 : 98 + 98 : 16], drawn[0])
+    status, _, error = run("sample", "given", "--num", "1")
+    assert (status, error.strip()) == (
+        2,
+        "error: given is told a picture of what it draws: use `ar-zoo colorize` or `ar-zoo upscale`.",
+    )
 
 
 def test_compare_prints_a_table_and_json(run, small):
@@ -164,6 +184,10 @@ def test_anomalies_prints_a_table_and_json(run, small):
         (["forecast", "voice", "--data", "shipped:speech", "--steps", "9999999"], "`--start` must be from 0"),
         (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--level", "90"], "`levels` must lie"),
         (["forecast", "voice", "--data", "shipped:speech", "--steps", "9", "--history", "0"], "history"),
+        (
+            ["forecast", "voice", "--data", "shipped:speech", "--steps", "-5"],
+            "`steps` must be an integer of at least 1",
+        ),
         (["forecast", "voice", "--data", "images.npz", "--steps", "9"], "images.npz"),
         (["forecast", "digits", "--data", "images.npz", "--steps", "9"], "a model of series or sound"),
         (["compare", "digits", "digits", "--data", "images.npz"], "is named twice"),

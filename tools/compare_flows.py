@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_zoo.cli import start_tensorflow
+from ar_zoo.core.files import atomic_path
 
 PEER = Path(__file__).resolve().with_name("zuko_flow.py")
 SIZES = {"affine": dict(num_transforms=5), "spline": dict(num_transforms=3)}
@@ -111,7 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
                     )
                 print(_row(SIZES[transform]["num_transforms"], transform, activation, found, options), flush=True)
     if options.json:
-        Path(options.json).write_text(json.dumps(runs))
+        with atomic_path(options.json) as temporary:
+            temporary.write_text(json.dumps(runs))
     return 0
 
 

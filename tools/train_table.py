@@ -153,8 +153,13 @@ def _in_a_process(folder: Path, row: dict) -> int:
     environment = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ
     status = subprocess.run([sys.executable, __file__, "--row", folder], env=environment, check=False).returncode
     if status < 0:  # killed, by the system for memory say: it could not write its own error
-        (folder / "error.txt").write_text(f"killed by signal {-status}\n")
+        _write_error(folder, f"killed by signal {-status}")
     return status
+
+
+def _write_error(folder: Path, text: str) -> None:
+    with atomic_path(folder / "error.txt") as temporary:
+        temporary.write_text(f"{text}\n")
 
 
 def _run_row(folder: Path) -> int:
@@ -163,7 +168,7 @@ def _run_row(folder: Path) -> int:
         result = _trained(folder, json.loads((folder / "row.json").read_text()))
     except Exception as error:  # whatever it is, it is this row's
         traceback.print_exc()
-        (folder / "error.txt").write_text(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
+        _write_error(folder, f"{type(error).__name__}: {' '.join(str(error).split())}")
         return 1
     with atomic_path(folder / "result.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_zoo.cli.start import MODEL_HELP, load
+from ar_zoo.cli.start import MODEL_HELP, load, refuse_given_pictures
 from ar_zoo.uses.inpaint import KEEP
 
 
@@ -85,13 +85,14 @@ def _add_from_known(command, name, what, model, out):
 
 def _sample(options):
     model = load(options.model)
+    refuse_given_pictures(model, options.model)
     from ar_zoo import data, drawing
     from ar_zoo.core import checks
 
     kind, name = drawing.data_kind(model), Path(options.model.rstrip("/")).name
     suffix = {"image": ".png", "sound": ".wav", "table": ".csv", "series": ".csv"}.get(kind, ".txt")
     out = Path(options.out or f"{name}{suffix}")
-    if kind in ("image", "sound") and out.suffix.lower() != suffix:
+    if kind in ("image", "sound", "table", "series") and out.suffix.lower() != suffix:
         raise ValueError(f"`--out` must end in {suffix} for {name}; got {out}.")
     count = (16 if kind == "image" else 1) if options.num is None else options.num
     labels = None if options.label is None else np.resize(options.label, max(count, 0))
@@ -147,6 +148,7 @@ def _check_png(out):
 def _inpaint(options):
     _check_png(options.out)
     model = load(options.model)
+    refuse_given_pictures(model, options.model)
     from ar_zoo import data, drawing, uses
     from ar_zoo.uses.inpaint import picture
 

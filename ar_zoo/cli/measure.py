@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from ar_zoo.cli.start import MODEL_HELP, load, start_tensorflow
+from ar_zoo.cli.start import MODEL_HELP, load, refuse_given_pictures, start_tensorflow
 from ar_zoo.core import arguments
 from ar_zoo.uses.look_alikes import LOOK_ALIKES, look_alike
 
@@ -156,6 +156,7 @@ def _compare(options):
 def _anomalies(options):
     _check_plot(options)
     model = load(options.model)
+    refuse_given_pictures(model, options.model)
     from ar_zoo.data import read
     from ar_zoo.data.binarize import binarized
     from ar_zoo.drawing import data_kind

@@ -67,10 +67,12 @@ def _forecast(options):
 def _known_and_truth(model, kind, options):
     """Symbols (or values) that are known, what happened then, in the data's units, and the way from one to the other."""
     from ar_zoo.data import read
+    from ar_zoo.data.encoded import in_units_of
     from ar_zoo.drawing import sample_rate_of
 
+    arguments.whole(steps=options.steps)
     rate = sample_rate_of(model) if kind == "sound" else None
-    part = read(options.data, options.split, kind=kind, sample_rate=rate)
+    part = in_units_of(model, read(options.data, options.split, kind=kind, sample_rate=rate))
     number = len(part)
     if not 0 <= options.index < number:
         raise ValueError(f"`--index` must be from 0 to {number - 1}; got {options.index}.")
@@ -83,7 +85,9 @@ def _known_and_truth(model, kind, options):
         )
     known = own[:start]
     if kind == "series" and number == 1:
-        earlier = [read(options.data, split, kind=kind).values for split in _before(options.split)]
+        earlier = [in_units_of(model, read(options.data, split, kind=kind)) for split in _before(options.split)]
+        # Without a validation part "valid" is the test part: that is not earlier.
+        earlier = [one.values for one in earlier if len(one) == 1 and one.sha256 != part.sha256]
         known = np.concatenate([*earlier, known])
     if not len(known):
         raise ValueError("`--start` 0 leaves nothing that is known: give at least 1.")

@@ -40,6 +40,12 @@ def _notes_withheld():
             os.dup2(kept.fileno(), 2)
 
 
+def refuse_given_pictures(model, name: str) -> None:
+    """A model that is told a picture draws nothing of sense without one."""
+    if "image" in model.context_spec:
+        raise ValueError(f"{name} is told a picture of what it draws: use `ar-zoo colorize` or `ar-zoo upscale`.")
+
+
 def load(name: str):
     """A pretrained model, with TensorFlow started quietly."""
     start_tensorflow()

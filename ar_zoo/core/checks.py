@@ -69,7 +69,8 @@ def context(model, value) -> dict:
             raise ValueError(
                 f"`context` must be None or a dict with the names {sorted(spec)}; got {type(value).__name__}."
                 if spec
-                else f"`context` was given, but this {type(model).__name__} takes none. Create it with `num_classes=…`."
+                else f"`context` was given, but this {type(model).__name__} takes none."
+                + (" Create it with `num_classes=…`." if "num_classes" in model.argument_names() else "")
             )
         value = {next(iter(spec)): value}
     unknown = sorted(set(value) - set(spec))

@@ -12,7 +12,8 @@ class ContextSpec:
     Attributes:
         shape: of one event's value; `()` for a class.
         dtype: of the value.
-        null: the value that stands for "unknown"; it is trained too, and used where no context is given.
+        null: the value that stands for "unknown", used where no context is given. Labels are trained with it too; a vector
+            or an image is not, and should be given.
         num_classes: for classes, how many there are (0 … num_classes - 1); `null` comes on top.
     """
 

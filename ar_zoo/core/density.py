@@ -107,7 +107,9 @@ class DensityModel(Configurable, keras.Model):
     def encode(self, values) -> np.ndarray:
         """Raw data → `x`. By default the raw data are `x`; they are checked."""
         values = np.asarray(values)
-        return np.asarray(checks.symbols(self, values.astype("float32") if values.dtype.kind in "iuf" else values))
+        return np.asarray(
+            checks.symbols(self, values.astype(self.symbol_dtype) if values.dtype.kind in "iuf" else values)
+        )
 
     # Derived.
 

@@ -8,7 +8,7 @@ from keras import ops
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from ar_zoo.core import arguments
+from ar_zoo.core import arguments, checks
 from ar_zoo.core.density import DensityModel, likelihood_dtype
 
 
@@ -44,8 +44,10 @@ class FlowModel(DensityModel):
             >>> flow = ar_zoo.create("maf.tiny").bijector()
             >>> flow.forward(flow.inverse(x))  # x again
         """
-        # A context that is unknown has one row, which serves all.
-        context = self.full_context(context, 1 if context is None else None)
+        # A context that is unknown, or one for all, has one row, which serves all.
+        given = checks.context(self, context)
+        rows = [ops.shape(v)[0] for n, v in given.items() if len(ops.shape(v)) > len(self.context_spec[n].shape)]
+        context = self.full_context(given, rows[0] if rows else 1)
         return tfb.Chain(self.bijectors(context, training))
 
     def call(self, x, context=None, training=False):

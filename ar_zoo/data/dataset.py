@@ -82,7 +82,15 @@ class Data:
         """The same numbers, standardised as others were: those that a model was trained on."""
         mean, scale = (np.asarray(standard[name], np.float64) for name in ("mean", "scale"))
         if mean.shape != self.mean.shape:
-            raise ValueError(f"{self.source} has {self.mean.size} columns; {mean.size} are wanted.")
+            raise ValueError(
+                f"{self.source} has means of shape {list(self.mean.shape)}; the model's are of {list(mean.shape)}."
+            )
+        wanted = standard.get("columns")
+        if wanted and self.columns and list(self.columns) != list(wanted):
+            raise ValueError(
+                f"{self.source} has the columns {', '.join(self.columns)}; the model was trained on {', '.join(wanted)}. Put them "
+                "into that order."
+            )
         values = ((self.raw - mean) / scale).astype(np.float32)
         return dataclasses.replace(self, values=values, mean=mean, scale=scale)
 

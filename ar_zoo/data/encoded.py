@@ -7,6 +7,16 @@ from ar_zoo.data.examples import Examples
 from ar_zoo.data.known_image import known_image
 
 
+def in_units_of(model, part):
+    """A table or series standardised as that which the model was trained on, where it knows; other data as it is."""
+    return part.standardised(model.standard) if model.standard is not None and part.raw is not None else part
+
+
+def image_levels(model) -> int:
+    """How many levels raw images have that the model takes: 256, or 2 of black and white ones."""
+    return getattr(model.head, "source_levels", None) or model.head.num_symbols
+
+
 def encode(model, part, window=None, labels=False) -> Examples:
     """Raw data as the model's symbols, ready to be cut into batches.
 
@@ -25,7 +35,7 @@ def encode(model, part, window=None, labels=False) -> Examples:
             raise ValueError(f"The recipe wants labels, and {part.source} has none.")
         context["label"] = part.labels
     if "image" in model.context_spec:
-        context["image"] = known_image(part.values, model.context_spec["image"].shape)
+        context["image"] = known_image(part.values, model.context_spec["image"].shape, image_levels(model))
     examples = Examples(model.encode(part.values), context, window)
     # Refused here, in one line, and not inside a compiled step.
     checks.symbols(model, examples.x[:1] if window is None else examples.x[None, :window])

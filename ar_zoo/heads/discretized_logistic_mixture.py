@@ -153,7 +153,7 @@ def between_edges(uniform, mean, scale, num_levels: int):
     """A uniform number, moved to where the logistic lies between the outermost levels' edges."""
     half = 1.0 / (num_levels - 1)
     lowest, highest = (ops.sigmoid((edge - mean) / scale) for edge in (-1.0 - half, 1.0 + half))
-    return lowest + uniform * (highest - lowest)
+    return ops.minimum(lowest + uniform * (highest - lowest), 1.0 - 2.0**-24)
 
 
 def _coupling(couplings, earlier, channel: int):

@@ -31,6 +31,13 @@ class Predictions:
     def cache_spec(self, width: int, channels: int) -> dict:
         return {} if self._neighbours is None else self._neighbours.cache_spec(width, channels)
 
+    def begin_row(self, prev, state):
+        """The state before a row, from the whole row `prev` before it: its pixels need not have gone through `step`."""
+        if self._neighbours is None:
+            return state
+        row = ops.reshape(prev, (-1, *state["row"].shape[1:]))
+        return {"above": state["above"], "row": ops.where(row >= 0, row, self._neighbours.outside)}
+
     def step(self, params, prev, state, index):
         """Parameters [B, 1, params_size] of pixel `index`, after the pixel `prev`; and the state."""
         if self._neighbours is None:

@@ -185,7 +185,10 @@ class GatedPixelCNN(AutoregressiveModel):
         batch, number = prev.shape[0], index // (width * self._groups)
         given = self._given(context, number)
         row = self._features(ops.reshape(prev, (batch, width, channels)))
-        new = {"window": ops.full_like(cache["window"], -1), "predictions": cache["predictions"]}
+        new = {
+            "window": ops.full_like(cache["window"], -1),
+            "predictions": self._predictions.begin_row(prev, cache["predictions"]),
+        }
         for layer in self._layers_of_stacks:
             v, rows = layer.column_conv.step_row(row, cache[layer.name]["rows"])
             v = v if layer.positions is None else layer.positions.row(v, number)

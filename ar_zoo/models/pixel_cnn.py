@@ -117,7 +117,10 @@ class PixelCNN(AutoregressiveModel):
         width, channels = self.image_shape[1:]
         row = self._features(ops.reshape(prev, (prev.shape[0], width, channels)))
         exists = ops.cast(index > 0, self.compute_dtype)  # above the first row there is padding, not a row of features
-        new = {"window": ops.full_like(cache["window"], -1), "predictions": cache["predictions"]}
+        new = {
+            "window": ops.full_like(cache["window"], -1),
+            "predictions": self._predictions.begin_row(prev, cache["predictions"]),
+        }
 
         def masked(conv, y):
             old = cache[conv.name]

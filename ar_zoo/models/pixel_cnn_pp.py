@@ -176,7 +176,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     def begin_block(self, prev, cache, index, context=None):
         width, channels = self.image_shape[1:]
         number = index // width
-        new = {"window": ops.full_like(cache["window"], -1), "predictions": cache["predictions"]}
+        new = {
+            "window": ops.full_like(cache["window"], -1),
+            "predictions": self._predictions.begin_row(prev, cache["predictions"]),
+        }
         row = self._features(ops.reshape(prev, (prev.shape[0], width, channels)))
         self._complete_row(row, cache, number - 1, new)
         self._begin_row(row, cache, number, context["label"] if self.num_classes else None, new)

@@ -6,8 +6,9 @@ import contextlib
 import math
 import sys
 
+from ar_zoo.core import arguments
 from ar_zoo.data import Examples
-from ar_zoo.data.encoded import encode
+from ar_zoo.data.encoded import encode, in_units_of
 
 
 def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, verbose=0) -> dict:
@@ -32,11 +33,9 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
         >>> evaluate(ar_zoo.load("gated_pixel_cnn.mnist"), ar_zoo.data.read("shipped:digits", "valid"))["events"]
         200
     """
-    if model.standard is not None and part.raw is not None:
-        part = part.standardised(model.standard)
+    arguments.whole_or_none(window=window, limit=limit)
+    part = in_units_of(model, part)
     window = None if model.num_sites else window or model.max_sites or 4000
-    if limit is not None and limit < 1:
-        raise ValueError(f"`limit` must be at least 1; got {limit}.")
     labels = labels and "label" in model.context_spec and part.labels is not None and window is None
     examples = encode(model, part, window, labels)
     if limit is not None:

@@ -106,7 +106,7 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         default=None,
-        help=f"a file or folder, or `{recipe.shipped}` for the shipped subset, in place of {recipe.source} from TFDS",
+        help=f"a file or folder, or `{recipe.shipped}` for the shipped subset, in place of {recipe.source}",
     )
     parser.add_argument("--out", default=None, help=f"the run's folder (default runs/{recipe.name})")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (default 0)")

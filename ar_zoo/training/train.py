@@ -151,7 +151,7 @@ def _create(recipe, overrides, part):
     head = (arguments | overrides).get("head")
     if part.kind == "table" and "event_shape" in arguments:
         overrides["event_shape"] = part.values.shape[1:]
-    if part.kind == "text" and head is not None:
+    if part.kind == "text" and hasattr(head, "from_text"):
         overrides["head"] = type(head).from_text(part.values)
     elif hasattr(head, "from_images"):
         overrides["head"] = type(head).from_images(part.values, head.num_symbols)

@@ -132,8 +132,11 @@ def scores_of(
     Example: `scores_of(model, digits, {"letters": look_alike("letters", digits)}, train_digits)["letters"]["raw"]`
     """
 
-    for images in (normal, *odd.values()):
-        grouped(np.zeros(len(images)), group)  # refused here, and not after minutes
+    from ar_zoo.core import checks
+
+    for images in (normal, *odd.values()):  # refused here, and not after minutes
+        grouped(np.zeros(len(images)), group)
+        checks.symbols(model, model.head.encode(images[:1]), "images")
 
     def nats(images):
         return event_nats(model, model.head.encode(images), batch_size, progress)

@@ -40,7 +40,7 @@ def compare_models(
 
     Example: `compare_models({name: ar_zoo.load(name) for name in names}, ar_zoo.data.read("shipped:digits", "valid"))`
     """
-    from ar_zoo.data.encoded import encode
+    from ar_zoo.data.encoded import encode, in_units_of
 
     arguments.whole_or_none(window=window, limit=limit)
     if not models:
@@ -51,16 +51,16 @@ def compare_models(
         own_window = None if model.num_sites else window or model.max_sites or 4000
         use_labels = labels and "label" in model.context_spec and part.labels is not None and own_window is None
         try:
-            examples = _limited(encode(model, part, own_window, use_labels), limit)
+            examples = _limited(encode(model, in_units_of(model, part), own_window, use_labels), limit)
         except ValueError as error:
             raise ValueError(f"{name} cannot take {part.source}. {error}") from None
         first = examples.x[: 4 * (own_window or 1)]
         symbols[name] = (own_window, model.head.decode(first) if hasattr(model, "head") else first)
+        _check_same_symbols(symbols)
         event_nats(model, _limited(examples, min(batch_size, examples.num_evaluation_rows)), batch_size)
         start = time.perf_counter()
         nats = event_nats(model, examples, batch_size, progress)
         found[name] = (model.count_params(), nats, _dimensions(examples), (time.perf_counter() - start) / len(nats))
-    _check_same_symbols(symbols)
     return _rows(found)
 
 
@@ -89,7 +89,7 @@ def _check_same_symbols(symbols):
         same = raw == other if isinstance(raw, str) else np.array_equal(np.ravel(raw), np.ravel(other))
         if not same:
             raise ValueError(
-                f"`models` must score the same symbols; {first} and {name} keep the data with different levels or colours, "
+                f"`models` must score the same symbols; {first} and {name} keep the data with different levels, colours or units, "
                 "and the bits of one are not those of the other."
             )
 

@@ -42,7 +42,9 @@ def known_of(model, images) -> np.ndarray:
             "`model` must be given images: create it with `known_shape`, as GatedPixelCNN can be; this one has the contexts "
             f"{sorted(model.context_spec) or 'none'}."
         )
-    return known_image(model.head.decode(images), spec.shape)
+    from ar_zoo.data.encoded import image_levels
+
+    return known_image(model.head.decode(images), spec.shape, image_levels(model))
 
 
 def picture(model, images, drawn) -> np.ndarray:

@@ -106,6 +106,7 @@ def test_a_preset_keeps_the_units_of_what_it_was_trained_on(tmp_path):
     """Other data is standardised as that was, and what is drawn has its units."""
     from ar_zoo.drawing import write_drawn
     from ar_zoo.training.evaluate import evaluate
+    from ar_zoo.uses import compare_models
 
     generator = np.random.default_rng(0)
     rows, others = (generator.normal([5, -2, 1e3, 0.1], [2, 0.1, 30, 1], (20, 4)) for _ in range(2))
@@ -121,6 +122,12 @@ def test_a_preset_keeps_the_units_of_what_it_was_trained_on(tmp_path):
     expected = -np.sum(model.log_prob(((others - mean) / scale).astype("float32")))
     assert found["nats"] == pytest.approx(expected, rel=1e-5)
     assert found["raw_nats"] == pytest.approx(expected + 20 * np.log(scale).sum(), rel=1e-5)
+
+    (compared,) = compare_models({"mine": loaded}, ar_zoo.data.read(tmp_path / "others.npz", "valid"))
+    assert compared["bits_per_dim"] == pytest.approx(found["bits_per_dim"], rel=1e-5)
+    np.savez(tmp_path / "swapped.npz", x_train=others, x_valid=others, columns=['b, "c"', "a", "d", "e"])
+    with pytest.raises(ValueError, match="the model was trained on a, b, "):
+        evaluate(loaded, ar_zoo.data.read(tmp_path / "swapped.npz", "valid"))
 
     write_drawn(loaded, loaded.sample(3), tmp_path / "x.csv")
     names, *lines = (tmp_path / "x.csv").read_text().splitlines()

@@ -56,13 +56,26 @@ def test_the_blind_spot_is_in_the_values(family):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", ["pixel_cnn", "gated_pixel_cnn"])
 def test_predictions_from_neighbours(family, channels):
-    """Laws 1 to 3 with a head that starts from the pixels around a site (`pixel_cnn_pp.tiny` has one in all laws)."""
+    """The laws of steps with a head that starts from the pixels around a site (`pixel_cnn_pp.tiny` has one in all laws).
+
+    Law 6 draws after known rows, which no step has seen.
+    """
     base = {"pixel_cnn": PixelCNN, "gated_pixel_cnn": GatedPixelCNN}[family]
     head = PredictiveLogisticMixture(5, channels, num_free=1)
     tiny = base.PRESETS["tiny"] | dict(image_shape=(3, 5, channels), head=head, units=6)
     variant = type("Variant", (base,), {"PRESETS": {"tiny": tiny}})
-    for law in (laws.causality, laws.completeness, laws.step_equals_call, laws.ragged_rows):
+    for law in (laws.causality, laws.completeness, laws.step_equals_call, laws.ragged_rows, laws.one_noise_one_sample):
         law(variant)
+
+
+def test_rows_that_are_known_are_neighbours_too():
+    model = laws.make(
+        GatedPixelCNN, image_shape=(3, 4, 3), head=PredictiveLogisticMixture(6), num_classes=None, units=6
+    )
+    drawn = model.sample(2, seed=3)
+    for rows in (1, 2):
+        again = model.sample(2, seed=3, prefix=drawn[:, :rows])
+        np.testing.assert_array_equal(again, drawn)
 
 
 def test_a_family_that_hands_no_neighbours():

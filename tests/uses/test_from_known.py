@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from ar_zoo.data import known_image
-from ar_zoo.heads import PredictiveLogisticMixture
+from ar_zoo.data.dataset import Data
+from ar_zoo.data.encoded import encode
+from ar_zoo.heads import Bernoulli, PredictiveLogisticMixture
 from ar_zoo.uses import draw_from_known
-from ar_zoo.uses.from_known import picture
+from ar_zoo.uses.from_known import known_of, picture
 from tests.uses.models import randomised
 
 
@@ -27,6 +29,16 @@ def test_the_model_is_told_what_is_known_and_nothing_else(model):
     np.testing.assert_array_equal(drawn.reshape(-1, 4, 6, 3), model.sample(6, 5, {"image": told}))
     turned = images[:, ::-1, ::-1]
     assert not np.array_equal(draw_from_known(model, turned, num=3, seed=5), drawn)
+
+
+def test_black_and_white_is_told_in_full():
+    """Two levels are the whole range, not the lowest two of 256."""
+    overrides = dict(image_shape=(4, 6, 1), head=Bernoulli(), known_shape=(4, 6, 1), num_classes=None)
+    images = np.random.default_rng(0).integers(0, 2, (2, 4, 6, 1)).astype("int32")
+    model = randomised("gated_pixel_cnn.tiny", **overrides)
+    np.testing.assert_array_equal(known_of(model, images), images * 2 - 1)
+    examples = encode(model, Data("image", images.astype("uint8"), source="a test"))
+    np.testing.assert_array_equal(examples.context["image"], images * 2 - 1)
 
 
 def test_the_picture(model):
