@@ -44,7 +44,7 @@ def grown(layer, x):
 
 def test_values():
     """Two scales of one block: every layer by name, in the order of figure 2 of the paper."""
-    model = make(PixelCNNPlusPlus, scale=0.2)
+    model = make(PixelCNNPlusPlus, scale=0.2, head=DiscretizedLogisticMixture(2, 4, 3))
     x, label = events(model, 2), contexts(model, 2)["label"]
     features = np.asarray(model._features(x))
     c, r = model._columns, model._rows
