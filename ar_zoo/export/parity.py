@@ -20,7 +20,7 @@ def random_inputs(endpoint, model, seed: int = 0) -> dict[str, np.ndarray]:
     inputs = {}
     for slot in endpoint.inputs:
         if slot.name == "index":
-            value = np.asarray(seed)
+            value = np.asarray(seed if model.num_sites is None else min(seed, model.num_sites - 1))
         elif slot.dtype == "int32":
             # States take small numbers: they hold symbols, or the places of the first sites.
             top = model.head.num_symbols if slot.name in ("x", "prev") else 2

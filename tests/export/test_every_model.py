@@ -49,7 +49,7 @@ def test_scores_and_chained_steps(case, engine):
     model, _, folder, x, context = case
     runtime = ar_zoo.runtime.load(folder, engine)
     expected = np.asarray(model.log_prob(x, context, reduce="site"), np.float32)
-    np.testing.assert_allclose(runtime.score(x, context)[1], expected, atol=1e-4)
+    np.testing.assert_allclose(runtime.score(x, context)[1], expected, atol=max(1e-4, rounding(model.head)))
     if model.num_sites is None:
         x = x[:, :CHAIN]
     params = np.asarray(tiny.params_of(model, x, context), np.float32)
@@ -57,6 +57,12 @@ def test_scores_and_chained_steps(case, engine):
     np.testing.assert_allclose(found, params.reshape(found.shape), atol=1e-4)
     if model.block_sizes is None:
         np.testing.assert_allclose(runtime.params(x, context, chunk=3), found, atol=1e-4)
+
+
+def rounding(head):
+    """What float32's rounding of a mean near 1 moves a log-probability by, where the narrowest logistic is so narrow."""
+    lowest, _ = getattr(head, "log_scale_range", (0.0, 0.0))
+    return np.finfo("float32").eps * np.exp(-lowest)
 
 
 @pytest.mark.parametrize("engine", ["litert", "onnx"])
