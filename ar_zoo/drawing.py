@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -226,17 +228,15 @@ def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | No
     if kind in ("table", "series"):
         standard = model.standard or {"mean": 0.0, "scale": 1.0}
         rows = rows * np.asarray(standard["scale"]) + np.asarray(standard["mean"])
-        names = [",".join(_quoted(name) for name in standard["columns"])] if "columns" in standard else []
-        write_text(out, "\n".join([*names, *(",".join(f"{number:.9g}" for number in row) for row in rows)]) + "\n")
+        written = io.StringIO()
+        lines = csv.writer(written, lineterminator="\n")
+        lines.writerows([standard["columns"]] if "columns" in standard else [])
+        lines.writerows([f"{number:.9g}" for number in row] for row in rows)
+        write_text(out, written.getvalue())
         return [out]
     lines = [model.head.decode(row) if kind == "text" else " ".join(map(str, row.tolist())) for row in rows]
     write_text(out, "\n".join(lines) + "\n")
     return [out]
-
-
-def _quoted(name: str) -> str:
-    """A column's name as comma-separated values take it."""
-    return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
 
 
 def text_or_file(given: str | None) -> str:

@@ -2,8 +2,8 @@
 
     python tools/demo.py [--out demo_out]
 
-A small GatedPixelCNN learns digits while you watch; the three pretrained presets draw digits, speech and a page of
-text; the digits model is exported to TFLite and draws the same digits there. Everything ends in one folder with a
+A small GatedPixelCNN learns digits while you watch; the four pretrained presets draw digits, emoji, speech and a
+page of text; the digits model is exported to TFLite and draws the same digits there. Everything ends in one folder with a
 `report.md`.
 """
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from ar_zoo.cli import start_tensorflow
 
-DIGITS, SPEECH, TEXT = "gated_pixel_cnn.mnist", "wavenet.speech8k", "gpt.kjv"
-SHIPPED = {DIGITS: "shipped:digits", SPEECH: "shipped:speech", TEXT: "shipped:text"}
+DIGITS, EMOJI = "gated_pixel_cnn.mnist", "gated_pixel_cnn.emoji"
+SPEECH, TEXT = "wavenet.speech8k", "gpt.kjv"
+SHIPPED = {DIGITS: "shipped:digits", EMOJI: "shipped:emoji", SPEECH: "shipped:speech", TEXT: "shipped:text"}
 COLUMNS, ROWS = 10, 5
 SPEECH_SECONDS = 6
 PAGE_CHARACTERS, PAGE_BEGINNING, PAGE_TEMPERATURE = 1400, "In the beginning ", 0.8
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         start_tensorflow()
         train_small(notes)
         model, by_class = draw_digits(notes)
+        draw_emoji(notes)
         draw_speech(notes)
         draw_page(notes)
         export_and_compare(notes, model, by_class)
@@ -168,6 +170,20 @@ def halves(model):
     return model.head.encode(shipped.values[chosen]), (np.arange(height) < height // 2)[:, None, None]
 
 
+def draw_emoji(notes):
+    import ar_zoo
+    from ar_zoo import drawing
+
+    notes.title(f"Emoji from the pretrained {EMOJI}")
+    model = ar_zoo.load(EMOJI)
+    clock = time.perf_counter()
+    x = model.sample(COLUMNS * ROWS, seed=0)
+    took = time.perf_counter() - clock
+    drawing.write_drawn(model, x, notes.out / "emoji.png", columns=COLUMNS)
+    notes.wrote("emoji.png", "in full colour: flat shapes and outlines, though nobody's emoji")
+    notes.say(f"{len(x)} emoji took {took:.1f} s with compilation.")
+
+
 def draw_speech(notes):
     import ar_zoo
     from ar_zoo import drawing
@@ -251,7 +267,7 @@ def summarise(notes):
     for name, source in SHIPPED.items():
         manifest = read_manifest(shipped_folder("exported") / name)
         model, part = ar_zoo.load(name), data.read(source, "valid")
-        found = evaluate(model, part, limit=100 if name == DIGITS else None)
+        found = evaluate(model, part, limit=100 if name in (DIGITS, EMOJI) else None)
         stated = ", ".join(str(value) for value in manifest.get("metrics", {}).values()) or "–"
         measured = f"{source} (valid), {found['dimensions']:,} symbols"
         table.append(f"| {name} | {manifest['num_weights']:,} | {stated} | {measured} | {found['bits_per_dim']:.4f} |")

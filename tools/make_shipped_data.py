@@ -12,8 +12,8 @@ import pathlib
 
 import numpy as np
 
-from ar_zoo.core.files import atomic_path, sha256_of
-from ar_zoo.data import alphabet_of, write_text
+from ar_zoo.core.files import sha256_of
+from ar_zoo.data import alphabet_of, write_npz, write_text
 
 SHIPPED = pathlib.Path(__file__).resolve().parents[1] / "ar_zoo" / "data" / "shipped"
 
@@ -29,7 +29,7 @@ def make_digits(source: pathlib.Path, target: pathlib.Path, num_train: int, num_
             if len(chosen) != number:
                 raise ValueError(f"{source} has too few digits of a class for {number} in {part}.")
             arrays |= {f"x_{part}": full[f"x_{part}"][chosen], f"y_{part}": labels[chosen]}
-    _write_npz(target, arrays)
+    write_npz(target, arrays)
 
 
 def make_speech(source: pathlib.Path, target: pathlib.Path, train_seconds: float, valid_seconds: float) -> None:
@@ -47,7 +47,7 @@ def make_speech(source: pathlib.Path, target: pathlib.Path, train_seconds: float
             clips = [samples[ends[clip] - lengths[clip] : ends[clip]] for clip in chosen]
             arrays[f"{part}_samples"] = np.concatenate(clips)
             arrays |= {f"{part}_lengths": lengths[chosen], f"{part}_names": names[chosen]}
-    _write_npz(target, arrays)
+    write_npz(target, arrays)
 
 
 def make_text(source: pathlib.Path, target: pathlib.Path, num_characters: int) -> None:
@@ -61,11 +61,6 @@ def make_text(source: pathlib.Path, target: pathlib.Path, num_characters: int) -
     if alphabet_of(shipped) != alphabet_of(text):
         raise ValueError(f"{target.name} lacks characters of {source}.")
     write_text(target, shipped)
-
-
-def _write_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ import pathlib
 
 import numpy as np
 
-from ar_zoo.core.files import atomic_path, sha256_of
+from ar_zoo.core.files import sha256_of
+from ar_zoo.data import write_npz
 from ar_zoo.data.from_sklearn import shuffled_parts
 
 SHIPPED = pathlib.Path(__file__).resolve().parents[1] / "ar_zoo" / "data" / "shipped"
@@ -22,7 +23,7 @@ def make_cancer(target: pathlib.Path) -> None:
     """All rows, in the order and parts of "sklearn:breast_cancer"."""
     from sklearn.datasets import load_breast_cancer
 
-    _write_npz(target, shuffled_parts(load_breast_cancer()))
+    write_npz(target, shuffled_parts(load_breast_cancer()))
 
 
 def make_sunspots(target: pathlib.Path) -> None:
@@ -33,12 +34,7 @@ def make_sunspots(target: pathlib.Path) -> None:
     numbers, first = table["SUNACTIVITY"].to_numpy(np.float64), int(table["YEAR"].iloc[0])
     cut = len(numbers) * 80 // 100
     years = {"train_first_year": np.int32(first), "valid_first_year": np.int32(first + cut)}
-    _write_npz(target, {"train_series": numbers[:cut], "valid_series": numbers[cut:], **years})
-
-
-def _write_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
+    write_npz(target, {"train_series": numbers[:cut], "valid_series": numbers[cut:], **years})
 
 
 def main() -> None:

@@ -24,14 +24,7 @@ def add_to(command):
     ).add_argument
     add("model", help=MODEL_HELP)
     add("data", nargs="+", help="shipped:digits, an .npz or .txt file, a folder, or a name of TensorFlow Datasets")
-    add("--split", default="valid", help="train, valid or test (default valid)")
-    add("--batch-size", type=int, default=8, help="events at once (default 8)")
-    add("--window", type=int, help="length of a piece of sound or text (default the model's longest, or 4000)")
-    add("--limit", type=int, help="only the first so many images or windows")
-    add("--no-labels", action="store_true", help="do not tell the model the labels of the data")
-    add("--binarize", action="store_true", help="make images black and white, as the recipes of binarised digits do")
-    add("--sample-rate", type=int, help="samples per second that sound must have (default the model's, or 8000)")
-    add("--json", action="store_true", help="JSON in place of a table")
+    _add_scoring_options(add, 8)
 
     summary = "score several models on the same data, with standard errors and differences event by event"
     examples = (
@@ -41,16 +34,7 @@ def add_to(command):
     add = command("compare", _compare, summary, *examples).add_argument
     add("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
     add("--data", required=True, help="as in `score`")
-    add("--split", default="valid", help="train, valid or test (default valid)")
-    add("--batch-size", type=int, default=16, help="events at once (default 16)")
-    add(
-        "--window", type=int, help="length of a piece of sound or text, an event (default the models' longest, or 4000)"
-    )
-    add("--limit", type=int, help="only the first so many images or windows")
-    add("--no-labels", action="store_true", help="do not tell the models the labels of the data")
-    add("--binarize", action="store_true", help="make images black and white, as the recipes of binarised digits do")
-    add("--sample-rate", type=int, help="samples per second that sound must have (default the first model's, or 8000)")
-    add("--json", action="store_true", help="JSON in place of a table")
+    _add_scoring_options(add, 16)
     add("--plot", help="also draw the table, into this PNG")
 
     summary = "tell odd images from normal ones by their likelihood, and say how well that works"
@@ -95,6 +79,18 @@ def add_to(command):
     add("--repeats", type=int, default=3, help="how often each time is taken; the best counts (default 3)")
     add("--json", action="store_true", help="JSON in place of a table")
     add("--plot", help="also draw the table, into this PNG")
+
+
+def _add_scoring_options(add, batch_size):
+    """What of which data is scored, and how: of `score` and of `compare`."""
+    add("--split", default="valid", help="train, valid or test (default valid)")
+    add("--batch-size", type=int, default=batch_size, help=f"events at once (default {batch_size})")
+    add("--window", type=int, help="length of a piece of sound or text (default the model's longest, or 4000)")
+    add("--limit", type=int, help="only the first so many images or windows")
+    add("--no-labels", action="store_true", help="do not tell the models the labels of the data")
+    add("--binarize", action="store_true", help="make images black and white, as the recipes of binarised digits do")
+    add("--sample-rate", type=int, help="samples per second that sound must have (default the model's, or 8000)")
+    add("--json", action="store_true", help="JSON in place of a table")
 
 
 def _score(options):

@@ -64,7 +64,7 @@ def image(image_shape, head, neighbours: bool = False) -> None:
     `neighbours` says whether the family hands a head the pixels around a site.
     """
     shape = tuple(image_shape) if isinstance(image_shape, (list, tuple)) else ()
-    if len(shape) != 3 or not all(_is_whole(size) and size >= 1 for size in shape):
+    if not is_image_shape(shape):
         raise ValueError(
             f"`image_shape` must be (height, width, channels), integers of at least 1; got {image_shape!r}."
         )
@@ -85,12 +85,23 @@ def known_image(known_shape, image_shape) -> None:
     if known_shape is None:
         return
     shape = tuple(known_shape) if isinstance(known_shape, (list, tuple)) else ()
-    whole = len(shape) == 3 and all(_is_whole(size) and size >= 1 for size in shape)
-    if not whole or any(size % known for size, known in zip(image_shape[:2], shape[:2], strict=True)):
+    if not is_image_shape(shape) or any(size % known for size, known in zip(image_shape[:2], shape[:2], strict=True)):
         raise ValueError(
             f"`known_shape` must be (height, width, channels), with a height and a width that go a whole number of times "
             f"into those of `image_shape`, {tuple(image_shape)}; got {known_shape!r}."
         )
+
+
+def is_image_shape(shape) -> bool:
+    """Whether this is (height, width, channels), integers of at least 1."""
+    return isinstance(shape, tuple) and len(shape) == 3 and all(_is_whole(size) and size >= 1 for size in shape)
+
+
+def positive(**values) -> None:
+    """Each value must be a number above 0."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
+            raise ValueError(f"`{name}` must be a number above 0; got {value!r}.")
 
 
 def event(event_shape) -> None:

@@ -15,7 +15,7 @@ from ar_zoo.data.dataset import Data
 from ar_zoo.data.examples import Examples
 from ar_zoo.data.known_image import known_image
 from ar_zoo.data.sources import SHIPPED, read
-from ar_zoo.data.writers import image_grid, plot_waveform, write_png, write_text, write_wav
+from ar_zoo.data.writers import image_grid, plot_waveform, write_npz, write_png, write_text, write_wav
 
 __all__ = [
     "SHIPPED",
@@ -29,6 +29,7 @@ __all__ = [
     "plot_waveform",
     "read",
     "shift_images",
+    "write_npz",
     "write_png",
     "write_text",
     "write_wav",

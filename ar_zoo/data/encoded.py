@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ar_zoo.core import checks
+from ar_zoo.core import arguments, checks
 from ar_zoo.data.examples import Examples
 from ar_zoo.data.known_image import known_image
 
@@ -15,6 +15,25 @@ def in_units_of(model, part):
 def image_levels(model) -> int:
     """How many levels raw images have that the model takes: 256, or 2 of black and white ones."""
     return getattr(model.head, "source_levels", None) or model.head.num_symbols
+
+
+def scored(model, part, window=None, limit=None, labels=True) -> Examples:
+    """What of a part a model is scored on: encoded, in the model's units, in windows where the length is free.
+
+    Args:
+        model, part: as in `encode`.
+        window: length of the pieces; the model's `max_sites` by default, or 4,000.
+        limit: at most so many events or windows, the first ones.
+        labels: whether a model that takes labels is told those of the data.
+
+    Example:
+        >>> len(scored(model, ar_zoo.data.read("shipped:digits", "valid"), limit=10).x)
+        10
+    """
+    arguments.whole_or_none(window=window, limit=limit)
+    window = None if model.num_sites else window or model.max_sites or 4000
+    labels = labels and "label" in model.context_spec and part.labels is not None and window is None
+    return encode(model, in_units_of(model, part), window, labels).first(limit)
 
 
 def encode(model, part, window=None, labels=False) -> Examples:

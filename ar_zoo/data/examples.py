@@ -67,6 +67,13 @@ class Examples:
         """Rows in `evaluation`: all of them, and of a stream also the tail that is shorter than a window."""
         return len(self.x) if self.window is None else -(-len(self.x) // self.window)
 
+    def first(self, count: int | None) -> Examples:
+        """The first `count` rows or windows; all, if there are fewer or `count` is None."""
+        if count is None:
+            return self
+        context = {name: values[:count] for name, values in self.context.items()}
+        return Examples(self.x[: count * (self.window or 1)], context, self.window)
+
     def training(
         self, batch_size: int, seed: int, start_step: int = 0, augment: Augment | None = None
     ) -> tf.data.Dataset:

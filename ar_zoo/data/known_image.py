@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ar_zoo.core import arguments
+
 _LUMA = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R BT.601
 
 
@@ -20,6 +22,8 @@ def known_image(images, shape, num_levels: int = 256) -> np.ndarray:
     Example: `known_image(images, (8, 8, 3)).shape` is (N, 8, 8, 3)
     """
     images = np.asarray(images)
+    if not arguments.is_image_shape(tuple(shape)):
+        raise ValueError(f"`shape` must be (height, width, channels), integers of at least 1; got {shape!r}.")
     height, width, channels = shape
     if images.ndim != 4 or images.shape[1] % height or images.shape[2] % width:
         raise ValueError(

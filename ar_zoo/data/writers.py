@@ -145,6 +145,15 @@ def figure_into(path: str | os.PathLike, width: float, height: float):
         figure.savefig(temporary)
 
 
+def write_npz(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+    """Writes arrays by name, compressed. The same arrays give the same bytes.
+
+    Example: `write_npz("digits.npz", {"x_train": images})`
+    """
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text as UTF-8, line ends as they are. Example: `write_text("verse.txt", "In the beginning")`"""
     with atomic_path(path) as temporary:

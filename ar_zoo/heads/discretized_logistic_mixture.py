@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.heads.base import Head, draw_index, greedy_or, most_likely, positive, softplus
 
 
@@ -43,10 +44,8 @@ class DiscretizedLogisticMixture(Head):
     def __init__(self, num_components: int = 10, num_levels: int = 256, channels: int = 3):
         if channels not in (1, 3):
             raise ValueError(f"`channels` must be 1 or 3; got {channels}.")
-        if num_components < 1 or num_levels < 2:
-            raise ValueError(
-                f"`num_components` must be at least 1 and `num_levels` at least 2; got {num_components}, {num_levels}."
-            )
+        arguments.whole(num_components=num_components)
+        arguments.whole(2, num_levels=num_levels)
         self.num_components = num_components
         self.num_levels = self.num_symbols = num_levels
         self.channels = channels

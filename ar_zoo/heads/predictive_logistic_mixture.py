@@ -27,6 +27,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.heads.discretized_logistic_mixture import DiscretizedLogisticMixture, rescale
 
 _SAME = (2.0 / 127.5) ** 2  # colours nearer than this, of 256 levels, say nothing about a line's direction
@@ -49,11 +50,12 @@ class PredictiveLogisticMixture(DiscretizedLogisticMixture):
     predicts = True
 
     def __init__(self, num_levels=256, channels=3, outside=None, mirror=True, num_free=2):
+        arguments.whole(2, num_levels=num_levels)
+        arguments.whole(0, num_free=num_free)
         outside = num_levels - 1 if outside is None else outside
-        if not 0 <= outside < num_levels:
+        arguments.whole(0, outside=outside)
+        if outside >= num_levels:
             raise ValueError(f"`outside` must be a level, 0..{num_levels - 1}; got {outside}.")
-        if num_free < 0:
-            raise ValueError(f"`num_free` must be at least 0; got {num_free}.")
         self.outside, self.mirror, self.num_free = outside, mirror, num_free
         exact = ["left", "up", "up_left", "up_right", "plane"] + ["mirror", "mirror_plane"] * mirror
         lines = [("left", "up"), ("left", "up_right"), ("left", "outside"), ("up", "outside")]

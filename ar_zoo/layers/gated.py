@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core.config import Configurable
+from ar_zoo.layers.activation import get_activation
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -24,7 +25,7 @@ class GatedActivation(Configurable, keras.layers.Layer):
     def __init__(self, activation="tanh", **kwargs):
         super().__init__(**kwargs)
         self.activation = activation
-        self._activate = keras.activations.get(activation)
+        self._activate = get_activation(activation)
 
     def build(self, input_shape):
         if input_shape[-1] % 2:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import ops
 
 from ar_zoo.core.config import Configurable
+
+
+def spread_degrees(units: int, sites: int) -> np.ndarray:
+    """int32 [units]: degrees of hidden units, from 1 to `sites` - 1, each as often as any other, or nearly.
+
+    Example: `spread_degrees(5, 4)` is [1, 1, 2, 2, 3]
+    """
+    return (1 + np.arange(units) * max(sites - 1, 1) // units).astype(np.int32)
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")

@@ -7,8 +7,9 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core.config import Configurable
+from ar_zoo.layers.activation import get_activation
 from ar_zoo.layers.conditioning import Conditioning
-from ar_zoo.layers.masked_dense import MaskedDense
+from ar_zoo.layers.masked_dense import MaskedDense, spread_degrees
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -46,7 +47,7 @@ class MaskedNetwork(Configurable, keras.layers.Layer):
                 f"`units` must be at least {sites - 1} in each layer, one less than the sites, so that each sees all "
                 f"before it; got {list(self.units)}."
             )
-        self._activate = keras.activations.get(activation)
+        self._activate = get_activation(activation)
         policy = {"dtype": self.dtype_policy}
         self._hidden = [
             MaskedDense(size, initial_scale=0.6, name=f"hidden_{i}", **policy) for i, size in enumerate(self.units)
@@ -71,7 +72,7 @@ class MaskedNetwork(Configurable, keras.layers.Layer):
         finally_seen = np.repeat(degrees, self.outputs)
         h = x
         for i, layer in enumerate(self._hidden):
-            own = (1 + np.arange(layer.units) * max(sites - 1, 1) // layer.units).astype(np.int32)
+            own = spread_degrees(layer.units, sites)
             h = layer(h, degrees, own)
             if i == 0 and self.num_classes:
                 h = h + self._label(label)

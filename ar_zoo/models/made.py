@@ -27,7 +27,9 @@ from ar_zoo.core.orders import make_orders, places, shuffled
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.layers import MaskedDense, indicators
+from ar_zoo.layers.activation import get_activation
 from ar_zoo.layers.masked_conv import compose_reach
+from ar_zoo.layers.masked_dense import spread_degrees
 
 _MASKS = 1  # tells the random numbers of masks from those of orders
 
@@ -71,7 +73,7 @@ class MADE(AutoregressiveModel):
         super().__init__(head, event_shape, **kwargs)
         self.units, self.activation, self.direct = tuple(units), activation, direct
         self.num_orders, self.num_masks, self.raster, self.order_seed = num_orders, num_masks, raster, order_seed
-        self._activate = keras.activations.get(activation)
+        self._activate = get_activation(activation)
         self._features = 1 if head.num_symbols is None else head.num_symbols - 1  # of a site
         self._orders = np.repeat(make_orders(num_orders, self.num_sites, order_seed, raster), num_masks, axis=0)
         self._places = places(self._orders)
@@ -92,7 +94,7 @@ class MADE(AutoregressiveModel):
 
     def _hidden_degrees(self, layer, size):
         """int32 [orders, size]: degrees from 1 to S - 1, each as often as any other, or nearly."""
-        spread = 1 + np.arange(size) * max(self.num_sites - 1, 1) // size
+        spread = spread_degrees(size, self.num_sites)
         dealt = [spread] + [spread[shuffled(size, self.order_seed, _MASKS, m, layer)] for m in range(1, self.num_masks)]
         return np.tile(np.stack(dealt), (self.num_orders, 1)).astype(np.int32)
 

@@ -77,8 +77,7 @@ class MAF(FlowModel):
         arguments.rates(label_dropout=label_dropout)
         if transform not in TRANSFORMS:
             raise ValueError(f"`transform` must be one of {', '.join(map(repr, TRANSFORMS))}; got {transform!r}.")
-        if not 0 < bound < float("inf"):
-            raise ValueError(f"`bound` must be a number above 0; got {bound!r}.")
+        arguments.positive(bound=bound)
         super().__init__(event_shape, **kwargs)
         self.num_transforms, self.transform = num_transforms, transform
         self.units, self.activation = tuple(units), activation

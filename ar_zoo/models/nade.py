@@ -33,6 +33,7 @@ from ar_zoo.core.orders import make_orders
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.layers import MaskedDense, indicators
+from ar_zoo.layers.activation import get_activation
 
 
 @register("nade")
@@ -72,7 +73,7 @@ class NADE(AutoregressiveModel):
         super().__init__(head, event_shape, **kwargs)
         self.units, self.activation, self._orderless = tuple(units), activation, orderless
         self.num_orders, self.raster, self.order_seed = num_orders, raster, order_seed
-        self._activate = keras.activations.get(activation)
+        self._activate = get_activation(activation)
         self._orders = make_orders(num_orders, self.num_sites, order_seed, raster)
         self._first_symbol = 0 if orderless else 1
         features = 1 + orderless if head.num_symbols is None else head.num_symbols - self._first_symbol  # of a site

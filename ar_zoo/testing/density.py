@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import functools
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from ar_zoo.core.flow import FlowModel
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.testing.laws import gradients, replicas, round_trip
+from ar_zoo.testing.laws import gradients, precision, replicas, round_trip
 from ar_zoo.testing.tiny import contexts, events, make
 
 _NODES = 256  # to each side of the rectangle that densities are integrated over
@@ -88,32 +87,6 @@ def one_noise_one_sample(cls):
     assert close(whole, np.asarray(eager)), "eager and compiled samples differ"
     cold = [model.sample(5, seed=seed, context=context, temperature=0) for seed in (3, 4)]
     assert np.array_equal(*cold), "at temperature 0 the seed has an effect"
-
-
-def precision(cls):
-    """Law 10: bfloat16 and float16 stay within 1 % of float32's nats on a trained tiny model.
-
-    The nats of a density may be none, so it is 1 % of those of independent standard normals.
-    """
-    model = make(cls, dtype="float32", scale=0.2)
-    x = events(model, 64)
-    flat = x.reshape(64, -1)
-    for i in range(1, flat.shape[1]):
-        flat[:, i] = 0.95 * flat[:, i - 1] + np.sqrt(1 - 0.95**2) * flat[:, i]
-    context = contexts(model, 64)
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
-    data = {"x": x} | ({"context": context} if context else {})
-    model.fit(tf.data.Dataset.from_tensors(data).repeat(100), verbose=0, shuffle=False)
-    expected = -np.asarray(model.log_prob(x, context)).mean()
-    independent = np.log(2 * np.pi * np.e) / 2 * flat.shape[1]
-    assert expected < 0.75 * independent, (
-        f"the tiny model did not learn its past: {expected:.2f} of {independent:.2f} nats"
-    )
-    for dtype in ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16"):
-        other = cls.from_config(model.get_config() | {"dtype": dtype})
-        other.set_weights(model.get_weights())
-        value = -np.asarray(other.log_prob(x, context)).mean()
-        assert abs(value - expected) < 0.01 * independent, f"{dtype}: {value:.5f} nats, float32 {expected:.5f}"
 
 
 # Of flows, whose map is there to look at.

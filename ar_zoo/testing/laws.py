@@ -394,15 +394,14 @@ def precision(cls):
     data = {"x": x} | ({"context": context} if context else {})
     model.fit(tf.data.Dataset.from_tensors(data).repeat(100), verbose=0, shuffle=False)
     expected = -np.asarray(model.log_prob(x, context)).mean()
-    per_dimension = np.log(
-        model.head.num_symbols or np.sqrt(2 * np.pi * np.e)
-    )  # of continuous data a standard normal's
-    independent = per_dimension * x[0].size
+    symbols = model.num_symbols
+    # Independent dimensions: all symbols alike; of continuous data, standard normals.
+    independent = x[0].size * np.log(symbols or np.sqrt(2 * np.pi * np.e))
     assert expected < 0.75 * independent, (
         f"the tiny model did not learn its past: {expected:.1f} of {independent:.1f} nats"
     )
     # A density's nats may be none, of which 1 % says nothing.
-    allowed = 0.01 * (expected if model.head.num_symbols else independent)
+    allowed = 0.01 * (expected if symbols else independent)
     for dtype in ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16"):
         other = cls.from_config(model.get_config() | {"dtype": dtype})
         other.set_weights(model.get_weights())

@@ -111,7 +111,7 @@ def chains(model, count) -> np.ndarray:
     x = events(model, count)
     flat = x.reshape(count, -1)
     for i in range(1, flat.shape[1]):
-        if model.head.num_symbols is None:
+        if model.num_symbols is None:
             flat[:, i] = 0.95 * flat[:, i - 1] + np.sqrt(1 - 0.95**2) * flat[:, i]
         else:
             flat[:, i] = np.where(generator.random(count) < 0.85, flat[:, i - 1], flat[:, i])

@@ -6,9 +6,7 @@ import contextlib
 import math
 import sys
 
-from ar_zoo.core import arguments
-from ar_zoo.data import Examples
-from ar_zoo.data.encoded import encode, in_units_of
+from ar_zoo.data.encoded import in_units_of, scored
 
 
 def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, verbose=0) -> dict:
@@ -33,14 +31,7 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
         >>> evaluate(ar_zoo.load("gated_pixel_cnn.mnist"), ar_zoo.data.read("shipped:digits", "valid"))["events"]
         200
     """
-    arguments.whole_or_none(window=window, limit=limit)
-    part = in_units_of(model, part)
-    window = None if model.num_sites else window or model.max_sites or 4000
-    labels = labels and "label" in model.context_spec and part.labels is not None and window is None
-    examples = encode(model, part, window, labels)
-    if limit is not None:
-        context = {name: values[:limit] for name, values in examples.context.items()}
-        examples = Examples(examples.x[: limit * (window or 1)], context, window)
+    part, examples = in_units_of(model, part), scored(model, part, window, limit, labels)
     model.compile(jit_compile=False)
     with contextlib.redirect_stdout(sys.stderr):
         found = model.evaluate(examples.evaluation(batch_size), verbose=verbose, return_dict=True)

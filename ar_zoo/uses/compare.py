@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from ar_zoo.core import arguments
+from ar_zoo.data import Data
 from ar_zoo.uses.nats import event_nats
 
 
@@ -40,35 +41,28 @@ def compare_models(
 
     Example: `compare_models({name: ar_zoo.load(name) for name in names}, ar_zoo.data.read("shipped:digits", "valid"))`
     """
-    from ar_zoo.data.encoded import encode, in_units_of
+    from ar_zoo.data.encoded import scored
 
     arguments.whole_or_none(window=window, limit=limit)
-    if not models:
-        raise ValueError("`models` must name at least one model.")
+    if not isinstance(models, dict) or not models:
+        raise ValueError(f"`models` must be a dict, name → model, of at least one model; got {models!r}.")
+    if not isinstance(part, Data):
+        raise ValueError(f"`part` must be what `ar_zoo.data.read` gives; got {type(part).__name__}.")
     found, symbols = {}, {}
     for name, model in models.items():
         model = model if hasattr(model, "log_prob") else model()
-        own_window = None if model.num_sites else window or model.max_sites or 4000
-        use_labels = labels and "label" in model.context_spec and part.labels is not None and own_window is None
         try:
-            examples = _limited(encode(model, in_units_of(model, part), own_window, use_labels), limit)
+            examples = scored(model, part, window, limit, labels)
         except ValueError as error:
             raise ValueError(f"{name} cannot take {part.source}. {error}") from None
-        first = examples.x[: 4 * (own_window or 1)]
-        symbols[name] = (own_window, model.head.decode(first) if hasattr(model, "head") else first)
+        first = examples.x[: 4 * (examples.window or 1)]
+        symbols[name] = (examples.window, model.head.decode(first) if hasattr(model, "head") else first)
         _check_same_symbols(symbols)
-        event_nats(model, _limited(examples, min(batch_size, examples.num_evaluation_rows)), batch_size)
+        event_nats(model, examples.first(batch_size), batch_size)
         start = time.perf_counter()
         nats = event_nats(model, examples, batch_size, progress)
         found[name] = (model.count_params(), nats, _dimensions(examples), (time.perf_counter() - start) / len(nats))
     return _rows(found)
-
-
-def _limited(examples, limit):
-    if limit is None:
-        return examples
-    context = {name: values[:limit] for name, values in examples.context.items()}
-    return type(examples)(examples.x[: limit * (examples.window or 1)], context, examples.window)
 
 
 def _dimensions(examples) -> np.ndarray:

@@ -66,7 +66,7 @@ def bands(values, levels) -> dict[float, np.ndarray]:
     Example: `bands(values, [0.5])[0.5]` has the lower and the upper quartiles
     """
     for level in levels:
-        if not 0 < level < 1:
+        if not isinstance(level, (int, float)) or not 0 < level < 1:
             raise ValueError(f"`levels` must lie between 0 and 1; got {level}.")
     return {level: np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0) for level in levels}
 
@@ -76,6 +76,10 @@ def crps(values, truth) -> np.ndarray:
 
     Example: `crps(np.array([[1.0], [3.0]]), np.array([2.0]))` is [0.5]
     """
+    if np.ndim(values) != 2 or np.shape(truth) != np.shape(values)[1:]:
+        raise ValueError(
+            f"`values` must be scenarios [num, steps] and `truth` [steps]; got {list(np.shape(values))}, {list(np.shape(truth))}."
+        )
     values, number = np.sort(values, axis=0), len(values)
     weights = 2 * np.arange(1, number + 1) - number - 1
     spread = (weights[:, None] * values).sum(axis=0) / number**2  # half the mean distance of two scenarios

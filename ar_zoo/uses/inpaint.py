@@ -34,6 +34,8 @@ def known_pixels(words, height: int, width: int, seed: int = 0) -> np.ndarray:
 
     Example: `known_pixels(["top:14"], 28, 28).mean()` is 0.5
     """
+    if isinstance(words, str) or not all(isinstance(word, str) for word in words or [None]):
+        raise ValueError(f"`words` must be a list of at least one of: {KEEP}; got {words!r}.")
     mask = np.zeros((height, width), bool)
     for word in words:
         mask |= _named(word, height, width, seed)

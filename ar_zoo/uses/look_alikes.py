@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ar_zoo.core import arguments
+
 _FONTS = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSerif-Italic", "STIXGeneral", "cmr10", "cmtt10")
 _LETTERS = "ABCDEFGHJKLMNPQRTUVWXYabcdefghkmnpqrtuvwxy"  # without those that are drawn like digits: I O S Z i j l o s z
 _TALL = 96  # pixels of a letter before it is made small
@@ -26,6 +28,7 @@ def look_alike(kind: str, images, seed: int = 0) -> np.ndarray:
     Example: `look_alike("letters", digits.values).shape`
     """
     images = np.asarray(images)
+    arguments.whole(0, seed=seed)
     if kind not in LOOK_ALIKES:
         raise ValueError(f"`kind` must be one of {', '.join(LOOK_ALIKES)}; got {kind!r}.")
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):

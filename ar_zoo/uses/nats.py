@@ -23,15 +23,19 @@ def event_nats(model, data, batch_size: int = 16, progress: bool = False) -> np.
     Example: `event_nats(model, model.head.encode(digits)).mean()`
     """
     arguments.whole(batch_size=batch_size)
-    examples = data if isinstance(data, Examples) else Examples(data)
-    batches = examples.evaluation(batch_size)
+    if not isinstance(data, Examples):
+        from ar_zoo.core import checks
+
+        checks.symbols(model, data, "data")  # refused here in one line, and not inside a compiled function
+        data = Examples(data)
+    batches = data.evaluation(batch_size)
     log_prob = _compiled(model)
     if progress:
         from tqdm import tqdm
 
         batches = tqdm(batches, desc="scoring", unit="batch")
     found = [-np.asarray(log_prob(batch), np.float64) for batch in batches]
-    return np.concatenate(found)[: examples.num_evaluation_rows]
+    return np.concatenate(found)[: data.num_evaluation_rows]
 
 
 def _compiled(model):

@@ -35,8 +35,10 @@ def test_grey_images_keep_their_levels():
         ((4, 6, 3), (4, 6, 3), "images"),
         ((1, 4, 6, 3), (4, 6, 2), "shape"),
         ((1, 4, 6, 2), (4, 6, 1), "shape"),
+        ((1, 4, 6, 3), (4, 6), "shape"),
+        ((1, 4, 6, 3), (0, 6, 3), "shape"),
     ],
 )
 def test_refused(size, shape, name):
-    with pytest.raises(ValueError, match=f"`{name}` must have"):
+    with pytest.raises(ValueError, match=f"`{name}` must "):
         known_image(np.zeros(size, "uint8"), shape)

@@ -122,7 +122,10 @@ def test_wide_components_leave_the_background_alone():
     )
 
 
-@pytest.mark.parametrize("arguments", [{"outside": 256}, {"outside": -1}, {"num_free": -1}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"outside": 256}, {"outside": -1}, {"outside": 1.5}, {"num_free": -1}, {"num_free": "2"}, {"num_levels": 1}],
+)
 def test_refused(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}`"):
         PredictiveLogisticMixture(**arguments)

@@ -129,6 +129,8 @@ def test_it_learns_a_density():
     [
         (dict(transform="cubic"), r"`transform` must be one of 'affine', 'spline'; got 'cubic'"),
         (dict(bound=0), "`bound` must be a number above 0; got 0"),
+        (dict(bound="5"), "`bound` must be a number above 0; got '5'"),
+        (dict(activation="nope"), "`activation` must be a name that Keras knows"),
         (dict(num_bins=1), "`num_bins` must be an integer of at least 2; got 1"),
         (dict(num_transforms=0), "`num_transforms` must be an integer of at least 1"),
         (dict(units=(64, 3)), r"`units` must be at least 5 in each layer"),

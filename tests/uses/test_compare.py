@@ -113,3 +113,11 @@ def test_what_cannot_be_compared():
         compare_models({"fine": models["fine"]}, part, limit=0)
     with pytest.raises(ValueError, match="at least one model"):
         compare_models({}, part)
+
+
+@pytest.mark.parametrize(
+    ("models", "part", "says"), [([1], None, "`models` must be a dict"), ({"a": 1}, None, "`part`")]
+)
+def test_what_is_no_model_or_no_data(models, part, says):
+    with pytest.raises(ValueError, match=says):
+        compare_models(models, part)

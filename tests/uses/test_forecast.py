@@ -90,3 +90,10 @@ def test_what_is_refused():
             forecast.scenarios(model, history, steps=1)
     with pytest.raises(ValueError, match="`steps` must be an integer of at least 1; got 0"):
         forecast.scenarios(model, [1], steps=0)
+
+
+def test_scores_of_other_shapes():
+    with pytest.raises(ValueError, match=r"`values` must be scenarios \[num, steps\] and `truth` \[steps\]"):
+        forecast.crps(np.zeros((2, 3)), np.zeros(2))
+    with pytest.raises(ValueError, match="`levels` must lie between 0 and 1; got a"):
+        forecast.bands(np.zeros((2, 3)), ["a"])

@@ -110,3 +110,9 @@ def test_what_is_refused():
         complete(ar_zoo.create("gpt.tiny"), images, np.ones((2, 3), bool))
     with pytest.raises(ValueError, match="`num` must be an integer of at least 1; got 0"):
         complete(model, images, np.zeros((2, 3), bool), num=0)
+
+
+@pytest.mark.parametrize("words", ["top", None, [], [3]])
+def test_what_names_no_part(words):
+    with pytest.raises(ValueError, match="`words` must be a list of at least one of: top, bottom"):
+        known_pixels(words, 6, 8)

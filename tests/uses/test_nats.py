@@ -38,3 +38,8 @@ def test_labels_are_told_and_windows_are_events():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1; got 0"):
         event_nats(ar_zoo.create("made.tiny"), np.zeros((1, 2, 3, 1), int), 0)
+
+
+def test_what_is_no_event():
+    with pytest.raises(ValueError, match="`data` must hold integer symbols; got dtype float64"):
+        event_nats(randomised("made.tiny"), np.zeros((1, 2, 3, 1)))
