@@ -238,3 +238,14 @@ def test_importing_the_package_does_not_import_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_the_first_rows_and_windows():
+    rows = Examples(np.arange(12).reshape(6, 2), {"label": np.arange(6)})
+    assert rows.first(4).x.tolist() == rows.x[:4].tolist()
+    assert rows.first(4).context["label"].tolist() == [0, 1, 2, 3]
+    stream = Examples(np.arange(10), window=3)
+    assert stream.first(2).x.tolist() == [0, 1, 2, 3, 4, 5]
+    assert stream.first(2).num_evaluation_rows == 2
+    assert stream.first(9).x.tolist() == list(range(10))
+    assert rows.first(None) is rows
