@@ -77,6 +77,7 @@ def _parser():
     parser.add_argument("--binarize", action="store_true", help="black and white pixels, drawn once from a fixed seed")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="of training for each row, on the cores that the process has")
+    budget.add_argument("--cpu-minutes", type=float, help="the same, of all cores: fair on a machine that others use")
     budget.add_argument("--epochs", type=int, help="passes over the data for each row")
     budget.add_argument("--steps", type=int, help="batches for each row, validated at the end alone")
     help = (
@@ -100,13 +101,13 @@ def _parser():
 
 def row_of(spec: str, options) -> dict:
     """One model with its budget, as JSON can hold it; its name is its own, so that it is found again."""
-    budget = {
-        name: getattr(options, name) for name in ("minutes", "epochs", "steps") if getattr(options, name) is not None
-    }
+    budget = {name.replace("_", " "): getattr(options, name) for name in ("minutes", "cpu_minutes", "epochs", "steps")}
+    budget = {name: amount for name, amount in budget.items() if amount is not None}
     if not options.data or not budget:
-        raise ValueError("`--data` and one of `--minutes`, `--epochs` and `--steps` must be given.")
+        raise ValueError("`--data` and one of `--minutes`, `--cpu-minutes`, `--epochs` and `--steps` must be given.")
     if next(iter(budget.values())) <= 0:
-        raise ValueError(f"`--{next(iter(budget))}` must be more than 0; got {next(iter(budget.values()))}.")
+        name = next(iter(budget)).replace(" ", "-")
+        raise ValueError(f"`--{name}` must be more than 0; got {next(iter(budget.values()))}.")
     model, overrides = read_spec(spec)
     training = SCHEDULES[options.schedule] | dict(learning_rate=options.learning_rate, batch_size=options.batch_size)
     training |= {name: overrides.pop(name) for name in TRAINING if name in overrides}
@@ -198,7 +199,8 @@ def _trained(folder: Path, row: dict) -> dict:
         labels=bool(overrides.get("num_classes")),
         **row["training"],
     )
-    budget = {"steps": row["budget"]["steps"], "epochs": 1} if "steps" in row["budget"] else row["budget"]
+    (kind, amount), clock = next(iter(row["budget"].items())), "cpu" if "cpu minutes" in row["budget"] else "wall"
+    budget = {"steps": amount, "epochs": 1} if kind == "steps" else {kind.removeprefix("cpu "): amount, "clock": clock}
     model = train(recipe, out=folder / "run", seed=row["seed"], verbose=2, **budget)
     checkpoint = Checkpoint(folder / "run" / "checkpoint.safetensors")
     checkpoint.restore(model)

@@ -152,6 +152,9 @@ QUICK = (
     Case("GatedPixelCNN, tiny", "gated_pixel_cnn.tiny", 3),
     Case("WaveNet, tiny", "wavenet.tiny", 1, num_sites=40, peers=SOUND),
     Case("GPT, tiny", "gpt.tiny", 1, num_sites=12, peers=TEXT),
+    Case("PixelCNN++, tiny", "pixel_cnn_pp.tiny", 1),
+    Case("PixelSNAIL, tiny", "pixel_snail.tiny", 1),
+    Case("Image GPT, tiny", "image_gpt.tiny", 1),
     Case("MADE, tiny", "made.tiny", 1),
     Case("NADE, tiny", "nade.tiny", 1),
 )

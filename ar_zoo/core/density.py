@@ -35,8 +35,7 @@ class DensityModel(Configurable, keras.Model):
             over.
         EXEMPT: law number → reason, for laws (6 and 10; 7 of a family that has nothing to train) that it cannot obey.
         CONTINUOUS: whether it is, or can be, of floats.
-        HEAVY: whether its graph takes long to compile; laws 5, 6, 9 and 10, which compile most, then run with the slow
-            tests.
+        HEAVY: whether its graph takes long to compile; laws 5, 6 and 10, which compile most, then run with the slow tests.
     """
 
     PRESETS: dict[str, dict] = {}

@@ -193,6 +193,7 @@ class NADE(AutoregressiveModel):
             return ops.take(order, place)
         return ops.take(self._orders.ravel(), order * self.num_sites + place)
 
+    HEAVY = True
     SMALL = (
         dict(event_shape=(2, 3), head=Categorical(3), units=(7, 8)),
         dict(event_shape=(9,), head=Bernoulli(), units=(12,), orderless=False),

@@ -127,23 +127,29 @@ class TimeBudget(keras.callbacks.Callback):
     Args:
         seconds: of steps, as `checkpoint` counts them; it runs before this.
         checkpoint: the run's.
+        clock: `"wall"`, or `"cpu"` for the time of all cores.
         learning_rate, final_rate, warmup_steps: as in `Recipe`.
     """
 
-    def __init__(self, seconds, checkpoint: Checkpoint, learning_rate, final_rate, warmup_steps):
+    def __init__(self, seconds, checkpoint: Checkpoint, clock, learning_rate, final_rate, warmup_steps):
         super().__init__()
-        self.seconds, self.checkpoint = seconds, checkpoint
+        self.seconds, self.checkpoint, self.clock = seconds, checkpoint, clock
         self.learning_rate, self.final_rate, self.warmup_steps = learning_rate, final_rate, warmup_steps
+
+    @property
+    def share(self) -> float:
+        """What is spent, from 0 to 1."""
+        spent = self.checkpoint.cpu_seconds if self.clock == "cpu" else self.checkpoint.seconds
+        return min(1.0, spent / self.seconds)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step that begins now."""
-        share = min(1.0, self.checkpoint.seconds / self.seconds)
-        rate = self.learning_rate * (self.final_rate + (1 - self.final_rate) * (1 + math.cos(math.pi * share)) / 2)
+        rate = self.learning_rate * (self.final_rate + (1 - self.final_rate) * (1 + math.cos(math.pi * self.share)) / 2)
         return rate * min(1.0, (step + 1) / (self.warmup_steps + 1))
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.optimizer.learning_rate = self.rate(int(self.model.optimizer.iterations))
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.checkpoint.seconds >= self.seconds:
+        if self.share == 1.0:
             self.model.stop_training = True

@@ -37,6 +37,7 @@ def train(
     start: str | None = None,
     minutes: float | None = None,
     steps: int | None = None,
+    clock: str = "wall",
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
@@ -55,11 +56,14 @@ def train(
         minutes: in place of `epochs`: training ends when its steps have taken so long (tracing counts, validation does
             not), and the learning rate falls to that end. The last epoch is cut short, and validated.
         steps: in an epoch, in place of a pass over the data.
+        clock: of `minutes`: `"wall"`, or `"cpu"` for those of all cores, which count the same on a machine that others use.
 
     Returns:
         The model, as the last epoch left it.
     """
     epochs = _epochs(recipe, epochs, smoke, minutes)
+    if clock not in ("wall", "cpu"):
+        raise ValueError(f"`clock` must be 'wall' or 'cpu'; got {clock!r}.")
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
     if start is not None:
@@ -76,6 +80,7 @@ def train(
         grids = quantization_aware(model, qat)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
+        more["clock"] = clock if clock != "wall" else None
         more = {name: value for name, value in more.items() if value is not None}
         steps = steps or max(1, len(examples["train"]) // recipe.batch_size)
         validation = examples["valid"].evaluation(recipe.batch_size)
@@ -90,8 +95,9 @@ def train(
         done = checkpoint.restore(model)
     averaging, budget = AveragedEvaluation(), []
     if minutes:
-        budget = [TimeBudget(60 * minutes, checkpoint, recipe.learning_rate, recipe.final_rate, recipe.warmup_steps)]
-        epochs = done if checkpoint.seconds >= 60 * minutes else epochs
+        rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps
+        budget = [TimeBudget(60 * minutes, checkpoint, clock, *rates)]
+        epochs = done if budget[0].share == 1.0 else epochs
 
     def write(model, folder, epoch, bits):
         facts = {

@@ -53,8 +53,15 @@ def test_the_blind_spot_is_in_the_values(family):
     assert (difference > 1e-9) == (cls is GatedPixelCNN)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("family", ["pixel_cnn", "gated_pixel_cnn"])
+@pytest.mark.parametrize(
+    ("family", "channels"),
+    [
+        ("pixel_cnn", 1),
+        ("gated_pixel_cnn", 3),
+        pytest.param("pixel_cnn", 3, marks=pytest.mark.slow),
+        pytest.param("gated_pixel_cnn", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_predictions_from_neighbours(family, channels):
     """The laws of steps with a head that starts from the pixels around a site (`pixel_cnn_pp.tiny` has one in all laws).
 

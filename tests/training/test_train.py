@@ -146,11 +146,22 @@ def test_time_ends_a_run_and_a_run_that_it_ended_stays(data, tmp_path):
         train(runs.TINY, data=data, out=out, minutes=0, **QUIET)
     with pytest.raises(ValueError, match="stands in the place of `epochs`; got 1 and 2"):
         train(runs.TINY, data=data, out=out, minutes=1, epochs=2, **QUIET)
+    with pytest.raises(ValueError, match="`clock` must be 'wall' or 'cpu'; got 'sun'"):
+        train(runs.TINY, data=data, out=out, minutes=1, clock="sun", **QUIET)
+
+
+def test_a_budget_of_cpu_time_is_that_of_all_cores():
+    checkpoint = Checkpoint(Path("unused"))
+    checkpoint.seconds, checkpoint.cpu_seconds = 10.0, 15.0
+    wall, cpu = (TimeBudget(20.0, checkpoint, clock, 1.0, 0.0, 0) for clock in ("wall", "cpu"))
+    assert (wall.share, cpu.share) == (0.5, 0.75)
+    assert wall.rate(0) == pytest.approx(0.5)
+    assert cpu.rate(0) < 0.2
 
 
 def test_the_rate_falls_with_time():
     checkpoint = Checkpoint("nowhere")
-    budget = TimeBudget(10.0, checkpoint, learning_rate=2.0, final_rate=0.1, warmup_steps=4)
+    budget = TimeBudget(10.0, checkpoint, "wall", learning_rate=2.0, final_rate=0.1, warmup_steps=4)
     for seconds, step, expected in [
         (0.0, 0, 2.0 / 5),
         (0.0, 3, 2.0 * 4 / 5),
