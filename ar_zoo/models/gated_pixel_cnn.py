@@ -36,6 +36,8 @@ from ar_zoo.layers import (
 from ar_zoo.layers.masked_conv import compose_reach
 from ar_zoo.layers.neighbours import Predictions
 
+_IMAGENET = dict(head=Categorical(256), num_layers=20, units=384, kernel_size=5)
+
 
 @register("gated_pixel_cnn")
 class GatedPixelCNN(AutoregressiveModel):
@@ -257,6 +259,10 @@ class GatedPixelCNN(AutoregressiveModel):
             positions=True,
         ),
         "benchmark": dict(image_shape=(28, 28, 1), head=Categorical(256), num_layers=8, units=64),
+        # The paper's models of ImageNet (section 3): 20 layers of 384 channels, 5x5 kernels; and one told the class.
+        "imagenet32": dict(_IMAGENET, image_shape=(32, 32, 3)),
+        "imagenet64": dict(_IMAGENET, image_shape=(64, 64, 3)),
+        "imagenet64_classes": dict(_IMAGENET, image_shape=(64, 64, 3), num_classes=1000),
     }
 
 
