@@ -38,13 +38,14 @@ _REACH = 2.5  # of centres
 class Energy(Head):
     """A logistic density that an energy of `num_features` steps tilts, for continuous data of any shape.
 
-    The density integrates to 1 within 1e-6, whatever the parameters: `num_points` does not set the error but how fine
-    the energy may be, since a feature is at most as steep as the points resolve, `num_points` / 27 over a scale at the
-    middle. Samples follow the weights at the points, and between two of them the line that joins theirs, which is off
-    the density by less than about 1 % of the probability for 32 points, and a sixteenth of that for 128.
+    Whatever the parameters, the density integrates to 1 within about 1e-6 with 32 points, and 1e-7 with 64 or more:
+    `num_points` sets not the error but how fine the energy may be, since a feature is at most as steep as the points
+    resolve, `num_points` / 27 over a scale at the middle. Samples follow the weights at the points, and between two of
+    them the line that joins theirs. With 128 points less than 0.1 % of the probability so lies elsewhere than in the
+    density, 0.4 % for wild parameters; with 64 points about three times as much.
 
     A temperature takes the density to the power of one over it, as energies are tempered; the points resolve that
-    from about 0.2 to 3. 0 takes the point where the density is highest.
+    from about 0.2 to 2. 0 takes the point where the density is highest.
 
     Args:
         num_features: of the energy.
@@ -157,9 +158,7 @@ def arcsinh(t):
 @functools.cache
 def _distribution_class():
     import tensorflow as tf
-    import tensorflow_probability as tfp
-
-    tfd = tfp.distributions
+    from tensorflow_probability import distributions as tfd
 
     class EnergyDistribution(tfd.Distribution):
         def __init__(self, head, params, temperature):
@@ -224,7 +223,7 @@ def _distribution_class():
 
         def _sample_n(self, n, seed=None):
             shape = tf.concat([[n], self._batch_shape_tensor(), [2]], axis=0)
-            noise = tf.random.stateless_uniform(shape, tfp.random.sanitize_seed(seed), minval=1e-7)
+            noise = tfd.Uniform(1e-7, 1.0).sample(shape, seed=seed)
             params = tf.broadcast_to(self._params, tf.concat([shape[:-1], [self._head.params_size]], axis=0))
             drawn = self._head.sample(params, noise, tf.cast(self._temperature, tf.float32))
             return tf.cast(drawn, self.dtype)

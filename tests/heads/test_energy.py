@@ -106,7 +106,7 @@ def test_samples_follow_the_density(head, temperature):
 
 def test_samples_come_closer_with_more_points():
     """The largest distance of CDFs, of one energy at more and more points: it falls with their square."""
-    count, apart = 2**16, []
+    count, apart = 2**15, []
     even = np.arange(count) + 0.5
     noise = np.stack([even / count, even * 0.6180339887 % 1], axis=1).astype("float32")
     for num_points, slope in ((32, 0.0), (63, -1.0), (125, -1e9)):  # half and a quarter of what the points resolve

@@ -55,6 +55,7 @@ def test_laws_of_variants(law, arguments):
     law(variant(**arguments))
 
 
+@pytest.mark.slow
 def test_levels_are_coded():
     model = randomised(ar_zoo.create("aem.tiny", **LEVELS))
     x = model.sample(20, seed=1)
