@@ -23,7 +23,9 @@ class CategoricalEnergy(Categorical):
     """Softmax over levels of something (pixels, sound), whose logits are steps over the levels and not free numbers.
 
     Neighbouring levels so have much in common, and a site takes 3 · `num_features` parameters, whatever the alphabet.
-    At parameters of 0 all levels are equally likely. A step is at most one level wide, at least the whole range.
+    At parameters of 0 all levels are equally likely. A step is at least about one level wide, at most the whole range.
+    Each site costs `num_symbols` · `num_features` hyperbolic tangents, which with 256 levels is most of a small
+    network's time in training.
 
     Args:
         num_symbols: levels, of which each is more than the one before.
