@@ -87,7 +87,8 @@ class AEM(AutoregressiveModel):
 
     @site_by_site
     def step(self, prev, cache, index, context=None):
-        place = ops.maximum(ops.reshape(index, (-1,)), 0)
+        # Rows that wait are at -1; the end of a long chunk lies past the last site, and nobody reads what it gives.
+        place = ops.clip(ops.reshape(index, (-1,)), 0, self.num_sites - 1)
         degrees, at = ops.expand_dims(self._degrees, 0), ops.expand_dims(place, 1)
         x, new = self._inputs(ops.reshape(prev, (-1,))), {}
         finished = ops.take(self._finished, place, axis=0)
