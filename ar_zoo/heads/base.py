@@ -123,7 +123,11 @@ def greedy_or(temperature, greedy, drawn):
 
 def draw_index(logits, uniform):
     """One uniform `[...]` through the inverse CDF of `softmax(logits)`: int32 `[...]`."""
-    weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    return draw_weighted(ops.exp(logits - ops.max(logits, axis=-1, keepdims=True)), uniform)
+
+
+def draw_weighted(weights, uniform):
+    """One uniform `[...]` through the inverse CDF of weights that are not normalised: int32 `[...]`."""
     cumulative = ops.cumsum(weights, axis=-1)
     threshold = ops.expand_dims(uniform, -1) * cumulative[..., -1:]
     return ops.sum(ops.cast(cumulative[..., :-1] < threshold, "int32"), axis=-1)

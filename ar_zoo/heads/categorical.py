@@ -52,15 +52,15 @@ class Categorical(Head):
     def distribution(self, params, temperature=1.0):
         from tensorflow_probability import distributions as tfd
 
-        return tfd.Categorical(logits=params / temperature)
+        return tfd.Categorical(logits=self.logits(params) / temperature)
 
     def coordinate_log_probs(self, params, known=None, coordinate=0):
-        return ops.log_softmax(params, axis=-1)
+        return ops.log_softmax(self.logits(params), axis=-1)
 
     def sample(self, params, noise, temperature=1.0):
-        params = ops.cast(params, "float32")
-        drawn = draw_index(params / positive(temperature), noise[..., 0])
-        return greedy_or(temperature, most_likely(params), drawn)
+        logits = self.logits(ops.cast(params, "float32"))
+        drawn = draw_index(logits / positive(temperature), noise[..., 0])
+        return greedy_or(temperature, most_likely(logits), drawn)
 
     def encode(self, values):
         if self.alphabet is not None:

@@ -17,6 +17,18 @@ def spread_degrees(units: int, sites: int) -> np.ndarray:
     return (1 + np.arange(units) * max(sites - 1, 1) // units).astype(np.int32)
 
 
+def units_of_degree(degrees: np.ndarray, sites: int) -> np.ndarray:
+    """int32 [orders · S, n]: the units of degree 0, 1, … S - 1 among `degrees` [orders, units], order after order, filled
+    up with the number of units."""
+    most = max(int(np.bincount(row).max()) for row in degrees)
+    table = np.full((len(degrees), sites, most), degrees.shape[1], np.int32)
+    for row, own in zip(table, degrees, strict=True):
+        for degree in range(min(sites, own.max() + 1)):
+            units = np.flatnonzero(own == degree)
+            row[degree, : len(units)] = units
+    return np.concatenate(table)
+
+
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class MaskedDense(Configurable, keras.layers.Layer):
     """Dense layer whose outputs see those inputs alone that have a low enough degree.

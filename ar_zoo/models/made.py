@@ -29,7 +29,7 @@ from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.layers import MaskedDense, indicators
 from ar_zoo.layers.activation import get_activation
 from ar_zoo.layers.masked_conv import compose_reach
-from ar_zoo.layers.masked_dense import spread_degrees
+from ar_zoo.layers.masked_dense import spread_degrees, units_of_degree
 
 _MASKS = 1  # tells the random numbers of masks from those of orders
 
@@ -78,7 +78,7 @@ class MADE(AutoregressiveModel):
         self._orders = np.repeat(make_orders(num_orders, self.num_sites, order_seed, raster), num_masks, axis=0)
         self._places = places(self._orders)
         self._degrees = [self._hidden_degrees(layer, size) for layer, size in enumerate(self.units)]
-        self._finished = [_units_of_degree(degrees, self.num_sites) for degrees in self._degrees]
+        self._finished = [units_of_degree(degrees, self.num_sites) for degrees in self._degrees]
         self._draw = keras.random.SeedGenerator() if len(self._orders) > 1 else None
         policy = {"dtype": self.dtype_policy}
         self._hidden = [MaskedDense(size, name=f"hidden_{i}", **policy) for i, size in enumerate(self.units)]
@@ -186,14 +186,3 @@ class MADE(AutoregressiveModel):
 
 def _of(table, order):
     return table[order] if isinstance(order, int) else ops.take(table, order, axis=0)
-
-
-def _units_of_degree(degrees, sites):
-    """int32 [orders · S, n]: the units of degree 0, 1, … S - 1, order after order, filled up with the number of units."""
-    most = max(int(np.bincount(row).max()) for row in degrees)
-    table = np.full((len(degrees), sites, most), degrees.shape[1], np.int32)
-    for row, own in zip(table, degrees, strict=True):
-        for degree in range(min(sites, own.max() + 1)):
-            units = np.flatnonzero(own == degree)
-            row[degree, : len(units)] = units
-    return np.concatenate(table)

@@ -8,10 +8,11 @@ import tensorflow as tf
 from scipy import stats
 
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.heads import ContinuousMixture, Normal
+from ar_zoo.heads import ContinuousMixture, Energy, Normal
 from ar_zoo.heads.normal import normal_quantile
 
 HEADS = [Normal(), ContinuousMixture(3), ContinuousMixture(2, "logistic")]
+EVERY = [*HEADS, Energy(3, 32)]  # of which test_energy.py has the rest
 
 
 def params_for(head, count, seed=0, dtype="float64"):
@@ -113,7 +114,7 @@ def test_extreme_parameters_have_finite_likelihoods_and_gradients(head):
         assert np.all(np.isfinite(np.asarray(drawn)))
 
 
-@pytest.mark.parametrize("head", HEADS, ids=repr)
+@pytest.mark.parametrize("head", EVERY, ids=repr)
 def test_values_go_in_and_out_as_they_are(head):
     for values in (np.array([0.5, -3e30]), np.array([0.5, -3e30], "float32"), np.array([2, -7], "int16"), [1.5]):
         symbols = head.encode(values)

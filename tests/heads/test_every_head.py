@@ -19,6 +19,7 @@ from ar_zoo.core.noise import uniform_noise
 from ar_zoo.heads import (
     Bernoulli,
     Categorical,
+    CategoricalEnergy,
     DiscretizedLogisticMixture,
     MuLawCategorical,
     PaletteCategorical,
@@ -29,6 +30,7 @@ from tests.heads import test_continuous
 HEADS = [
     Bernoulli(),
     Categorical(7),
+    CategoricalEnergy(5, 3),
     MuLawCategorical(6),
     PaletteCategorical.even(2, 2),
     DiscretizedLogisticMixture(3, 9, channels=1),
@@ -55,7 +57,7 @@ def log_probs(head, params, temperature=1.0):
 
 
 def test_all_heads_are_here():
-    every = {type(head).__name__ for head in (*HEADS, *test_continuous.HEADS)}
+    every = {type(head).__name__ for head in (*HEADS, *test_continuous.EVERY)}
     assert every | {"Head"} == set(heads.__all__)
 
 
@@ -159,7 +161,7 @@ def test_tfp_samples_have_the_right_shape_and_follow(head):
 
 @pytest.mark.parametrize(
     "head",
-    [*HEADS, *test_continuous.HEADS, Categorical(3, alphabet="cab"), Categorical(4, source_levels=16)],
+    [*HEADS, *test_continuous.EVERY, Categorical(3, alphabet="cab"), Categorical(4, source_levels=16)],
     ids=repr,
 )
 def test_copies_are_equal(head):
