@@ -141,7 +141,8 @@ class MADE(AutoregressiveModel):
 
     @site_by_site
     def step(self, prev, cache, index, context=None, order=0):
-        place = ops.maximum(ops.reshape(index, (-1,)), 0)
+        # Rows that wait are at -1; the end of a long chunk lies past the last site, and nobody reads what it gives.
+        place = ops.clip(ops.reshape(index, (-1,)), 0, self.num_sites - 1)
         at = order * self.num_sites + place
         site = ops.take(self._orders.ravel(), at)
         before = ops.take(self._orders.ravel(), ops.maximum(at - 1, 0))  # at place 0 nothing is added

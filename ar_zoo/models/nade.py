@@ -173,7 +173,8 @@ class NADE(AutoregressiveModel):
 
     @site_by_site
     def step(self, prev, cache, index, context=None, order=0):
-        place = ops.maximum(ops.reshape(index, (-1,)), 0)
+        # Rows that wait are at -1; the end of a long chunk lies past the last site, and nobody reads what it gives.
+        place = ops.clip(ops.reshape(index, (-1,)), 0, self.num_sites - 1)
         site, before = self._site(order, place), self._site(order, ops.maximum(place - 1, 0))
         x = self._features(ops.reshape(prev, (-1,)))  # none at place 0, where no symbol is indicated
         if self.head.num_symbols is None:
