@@ -27,7 +27,7 @@ from ar_zoo.bench.cases import CASES, QUICK
 from ar_zoo.bench.compare import FORMS, compare, machine, verdicts
 from ar_zoo.bench.report import bars, comparison, plot_comparison
 from ar_zoo.core.files import atomic_path
-from ar_zoo.runtime.runtime import ENGINES
+from ar_zoo.runtime.engines import ENGINES
 
 PEERS = Path(__file__).resolve().parent / "peers"
 

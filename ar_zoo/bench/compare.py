@@ -12,7 +12,7 @@ from pathlib import Path
 from ar_zoo.bench import peers
 from ar_zoo.bench.cases import PRODUCTS, Bar, Case
 from ar_zoo.bench.naive import SEED, cached_and_naive
-from ar_zoo.runtime.runtime import ENGINES
+from ar_zoo.runtime.engines import ENGINES
 
 FORMS = ("float32", "int8")
 PACKAGES = ("ar_zoo", "numpy", "tensorflow", "keras", "ai-edge-litert", "ai-edge-quantizer", "onnxruntime")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ar_zoo.core import arguments
 from ar_zoo.runtime.bounds import best
-from ar_zoo.runtime.runtime import ENGINES
+from ar_zoo.runtime.engines import ENGINES
 from ar_zoo.runtime.speed import measure, peak_memory_mb
 
 

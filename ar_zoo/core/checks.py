@@ -33,6 +33,16 @@ def _checked_symbols(model, x, name="x"):
     return x
 
 
+def has_steps(model) -> bool:
+    """Whether a model draws site by site. What does not is a `DensityModel`, or refused."""
+    if not hasattr(model, "log_prob"):
+        raise ValueError(
+            "`model` must be an AutoregressiveModel or another DensityModel, such as `ar_zoo.load` gives; got "
+            f"{type(model).__name__}."
+        )
+    return hasattr(model, "step")
+
+
 def steps(model):
     """Refuses what does not draw site by site."""
     if not hasattr(model, "step"):

@@ -10,6 +10,7 @@ from tensorflow_probability import distributions as tfd
 
 from ar_zoo.core import arguments, checks
 from ar_zoo.core.density import DensityModel, likelihood_dtype
+from ar_zoo.core.quantile import normal_quantile
 
 
 class FlowModel(DensityModel):
@@ -57,9 +58,8 @@ class FlowModel(DensityModel):
         return tf.reduce_sum(normal.log_prob(noise), axis=-1) + bijector.inverse_log_det_jacobian(x, event_ndims=1)
 
     def draw(self, noise, context=None, temperature=1.0):
-        noise = self._vectors(noise)
-        normal = tfd.Normal(tf.zeros([], noise.dtype), tf.ones([], noise.dtype))
-        noise = normal.quantile(noise) * ops.cast(temperature, noise.dtype)
+        noise = normal_quantile(self._vectors(noise))
+        noise = noise * ops.cast(temperature, noise.dtype)
         return ops.reshape(self.bijector(context).forward(noise), (-1, *self.event_shape))
 
     def _vectors(self, x):

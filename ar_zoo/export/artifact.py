@@ -39,12 +39,13 @@ def export(
     The folder holds `manifest.json` (shapes, states, sha256 of each file, how far each file is from the model),
     `saved_model/` with a signature for each endpoint and `generate`, the whole loop, and a `.tflite` or `.onnx` file for
     each endpoint: `score`, `step`, `sample_step` and, for models with blocks, `begin_block`, for those without,
-    `prefill_N` and `verify_K`. `ar_zoo.export.signatures` lists what they take and give. TFLite and ONNX files hold the
+    `prefill_N` and `verify_K`. A model without a step, such as a flow, has `score` and `sample` alone.
+    `ar_zoo.export.signatures` lists what they take and give. TFLite and ONNX files hold the
     weights as constants and built-in operations only, and are checked against the model on random inputs. Of a model of
     tokens `"litert_lm"` makes one more file, `litert_lm.tflite`, for Google's engine of that name.
 
     Args:
-        model: an `AutoregressiveModel` that computes in float32.
+        model: an `AutoregressiveModel`, or another `DensityModel`, that computes in float32.
         folder: where; an older folder of that name is replaced.
         formats: which of `"saved_model"`, `"tflite"`, `"onnx"` (`pip install 'ar_zoo[onnx]'`) and `"litert_lm"`.
         batch_size: how many rows the graphs work on at once. 1 is fastest for one sample, more for many.
@@ -82,9 +83,8 @@ def export(
     """
     formats = _checked_formats(formats)
     num_sites = _checked_sites(model, batch_size, num_sites)
-    chunks = (*_checked_chunks(model, num_sites, prefill, verify), _checked_sizes(model, num_sites, cache_sizes))
+    chunks = _checked_chunks(model, num_sites, prefill, verify, cache_sizes)
     _check_weights(model)
-    _check_order(model)
 
     from tqdm import tqdm
 
@@ -94,7 +94,7 @@ def export(
     from ar_zoo.export.signatures import endpoints
     from ar_zoo.export.tensor_order import in_order_of
     from ar_zoo.runtime.artifact import TITLES
-    from ar_zoo.runtime.runtime import ENGINES
+    from ar_zoo.runtime.engines import ENGINES
 
     quantization = _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration)
     if "litert_lm" in formats:
@@ -114,7 +114,7 @@ def export(
         bar.update()
         keep, aside = "saved_model" in formats, Path(stack.enter_context(tempfile.TemporaryDirectory()))
         saved = out / "saved_model" if keep else aside / "saved_model"
-        whole = {"generate": generate(model, batch_size, num_sites)} if keep else {}
+        whole = {"generate": generate(model, batch_size, num_sites)} if keep and "step" in ends else {}
         write_saved_model(ends | whole, saved)
         bar.update()
         apart = {}
@@ -214,7 +214,7 @@ def _checked_formats(formats) -> tuple[str, ...]:
 def _checked_sites(model, batch_size, num_sites) -> int:
     from ar_zoo.core import checks
 
-    checks.steps(model)
+    checks.has_steps(model)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"`batch_size` must be an integer of at least 1; got {batch_size!r}.")
     if model.compute_dtype != "float32":
@@ -225,7 +225,15 @@ def _checked_sites(model, batch_size, num_sites) -> int:
     return checks.num_sites(model, num_sites)
 
 
-def _checked_chunks(model, num_sites, prefill, verify) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _checked_chunks(model, num_sites, prefill, verify, cache_sizes) -> tuple[tuple[int, ...], ...]:
+    from ar_zoo.core import checks
+
+    if not checks.has_steps(model):
+        for name, sizes in (("prefill", prefill), ("verify", verify), ("cache_sizes", cache_sizes)):
+            if sizes:
+                raise ValueError(f"`{name}` must be empty for {model.name}, which has no step; got {list(sizes)}.")
+        return (), (), ()
+    _check_order(model)
     if model.block_sizes is not None and (prefill or verify):
         name = "prefill" if prefill else "verify"
         raise ValueError(
@@ -238,7 +246,7 @@ def _checked_chunks(model, num_sites, prefill, verify) -> tuple[tuple[int, ...],
             raise ValueError(
                 f"`{name}` must hold whole numbers of sites from 2 to {num_sites}, the exported length; got {list(sizes)}."
             )
-    return tuple(sorted(set(prefill))), tuple(sorted(set(verify)))
+    return tuple(sorted(set(prefill))), tuple(sorted(set(verify))), _checked_sizes(model, num_sites, cache_sizes)
 
 
 def _checked_sizes(model, num_sites, cache_sizes) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
+from ar_zoo.core import checks
 from ar_zoo.core.cache import KeyValue, map_spec
 from ar_zoo.export import manifest
 from ar_zoo.export.parity import TOLERANCE
@@ -30,6 +31,7 @@ _LETTERS = {"key": "k", "value": "v"}
 
 def check(model, batch_size: int) -> None:
     """Refuses models that the engine cannot drive."""
+    checks.steps(model)
     kinds = states(model.cache_spec(2))
     odd = [name for name, kind in kinds.items() if not _is_position(kind) and not _is_cache(name, kind)]
     if odd or model.context_spec or not hasattr(model.head, "logits") or model.head.site_shape or batch_size != 1:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ar_zoo import __version__
+from ar_zoo.core import checks
 from ar_zoo.core.cache import DelayLine, KeyValue, Link
 from ar_zoo.core.files import sha256_of
 from ar_zoo.export.signatures import states
@@ -29,27 +30,21 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, pa
         parity: format → endpoint → largest absolute difference between that file and the model.
         litert_lm: what `ar_zoo.export.litert_lm.write` says of that file, if there is one.
     """
-    spec = model.cache_spec(num_sites)
-    free = model.num_sites is None
-    # Delay lines and the like serve events of any length; a state that grows with the event does not.
-    bounded = not free or model.max_sites is not None or model.cache_spec(num_sites + 1) != spec
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     return {
         "format_version": FORMAT_VERSION,
+        "kind": "autoregressive" if checks.has_steps(model) else "density",
         "name": model.name,
         "family": getattr(model, "family", type(model).__name__),
         "config": keras.saving.serialize_keras_object(model),
-        "head": _head(model.head),
         "event_shape": list(model.event_shape),
-        "site_shape": list(model.head.site_shape),
-        "grid": [num_sites] if free else list(model.grid_shape),
+        "num_symbols": model.num_symbols,
         "batch_size": batch_size,
         "num_sites": num_sites,
-        "max_sites": num_sites if bounded else None,
-        "block_sizes": list(model.block_sizes) if model.block_sizes else None,
         "sample_rate": model.sample_rate,
+        "standard": model.standard,
         "context": {name: dataclasses.asdict(context) for name, context in model.context_spec.items()},
-        "states": {name: _state(kind) for name, kind in states(spec).items()},
+        **(_steps(model, num_sites) if checks.has_steps(model) else {}),
         "endpoints": endpoints,
         "parity": parity,
         "litert_lm": litert_lm or None,
@@ -58,6 +53,21 @@ def describe(model, endpoints: dict, batch_size: int, num_sites: int, folder, pa
             path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": os.path.getsize(path)}
             for path in files
         },
+    }
+
+
+def _steps(model, num_sites) -> dict:
+    """What a host has to know to draw site by site."""
+    spec, free = model.cache_spec(num_sites), model.num_sites is None
+    # Delay lines and the like serve events of any length; a state that grows with the event does not.
+    bounded = not free or model.max_sites is not None or model.cache_spec(num_sites + 1) != spec
+    return {
+        "head": _head(model.head),
+        "site_shape": list(model.head.site_shape),
+        "grid": [num_sites] if free else list(model.grid_shape),
+        "max_sites": num_sites if bounded else None,
+        "block_sizes": list(model.block_sizes) if model.block_sizes else None,
+        "states": {name: _state(kind) for name, kind in states(spec).items()},
     }
 
 

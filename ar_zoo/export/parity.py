@@ -23,7 +23,7 @@ def random_inputs(endpoint, model, seed: int = 0) -> dict[str, np.ndarray]:
             value = np.asarray(seed if model.num_sites is None else min(seed, model.num_sites - 1))
         elif slot.dtype == "int32":
             # States take small numbers: they hold symbols, or the places of the first sites.
-            top = model.head.num_symbols if slot.name in ("x", "prev") else 2
+            top = model.num_symbols if slot.name in ("x", "prev") else 2
             spec = model.context_spec.get(slot.name)
             top = spec.num_classes or 1 if spec else top
             value = np.asarray(random.integers(0, top, slot.shape))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_zoo.core import quantization
+from ar_zoo.core import checks, quantization
 from ar_zoo.core.cache import KeyValue
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.data import Examples, read
@@ -55,10 +55,10 @@ class Quantization:
     def __init__(
         self, model: AutoregressiveModel, scheme, validation, max_loss, limit=None, num_sites=None, calibration=None
     ):
-        if model.head.num_symbols is None:
+        if model.num_symbols is None or not checks.has_steps(model):
             raise ValueError(
-                "`quantize` is for models of symbols: what it costs is held against their bits per dimension, and those of a "
-                f"density, as {model.name} gives, count from nowhere. Leave it out."
+                "`quantize` is for models of symbols that draw site by site: what it costs is held against their bits per "
+                f"dimension, and those of a density, as {model.name} gives, count from nowhere. Leave it out."
             )
         if validation is None:
             raise ValueError(
@@ -111,7 +111,7 @@ class Quantization:
         """
         from ar_zoo import runtime
         from ar_zoo.runtime.artifact import TITLES
-        from ar_zoo.runtime.runtime import ENGINES
+        from ar_zoo.runtime.engines import ENGINES
 
         facts = json.loads((Path(folder) / "manifest.json").read_text())
         formats = {

@@ -10,6 +10,13 @@
 | `verify_K` | the same for K sites | params [B, K, params_size], new states |
 | `begin_block` | prev [B, block, *site], index [], states, contexts | new states |
 
+Those of a model without a step, such as a flow, are two:
+
+| endpoint | takes | gives |
+|---|---|---|
+| `score` | x [B, *event], contexts | log_prob [B], nats |
+| `sample` | noise [B, *event] in (0, 1), temperature [], contexts | x [B, *event] |
+
 An endpoint takes only what its graph reads, and gives only the states that it changes: a pixel's step does not carry
 the rows above around. States go by their path in the cache's spec (`layer_0_left`), in the form that
 `ar_zoo.core.cache` lists for exported graphs: a delay line comes in as its taps (`…_taps`) and goes out as what is to
@@ -28,6 +35,7 @@ from functools import partial
 import tensorflow as tf
 from keras import ops
 
+from ar_zoo.core import checks
 from ar_zoo.core.cache import KINDS, DelayLine, KeyValue, Link, map_spec
 
 
@@ -55,7 +63,7 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
     """The endpoints of a model, traced with static shapes.
 
     Args:
-        model: an `AutoregressiveModel`.
+        model: an `AutoregressiveModel`, or another `DensityModel`, which takes no chunks.
         batch_size: rows of every input.
         num_sites: sites of an event.
         prefill, verify: sizes of the chunks that `prefill_N` and `verify_K` take; of a model with blocks none.
@@ -68,10 +76,11 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
         >>> sorted(endpoints(ar_zoo.create("gpt.tiny"), 1, 12))
         ['sample_step', 'score', 'step']
     """
-    head = model.head
     event = tuple(size or num_sites for size in model.event_shape)
     contexts = [Slot(name, (batch_size, *spec.shape), spec.dtype) for name, spec in model.context_spec.items()]
-    spec = model.cache_spec(num_sites)
+    if not checks.has_steps(model):
+        return _whole_events(model, (batch_size, *event), contexts)
+    head, spec = model.head, model.cache_spec(num_sites)
     common = [Slot("index", (), "int32"), *contexts]
     prev = Slot("prev", (batch_size, 1, *head.site_shape), head.symbol_dtype)
     noise = [Slot("noise", (batch_size, *head.noise_shape), "float32"), Slot("temperature", (), "float32")]
@@ -129,6 +138,25 @@ def endpoints(model, batch_size: int, num_sites: int, prefill=(), verify=(), cac
         if any(isinstance(names.get(slot.state), (DelayLine, KeyValue)) for slot in made["begin_block"].outputs):
             raise ValueError("`begin_block` must not push to delay lines or append keys: the host does once a site.")
     return made
+
+
+def _whole_events(model, shape, contexts) -> dict[str, Endpoint]:
+    """Of a model that makes all of an event at once."""
+
+    def context(given):
+        return {slot.name: given[slot.name] for slot in contexts}
+
+    def score(given):
+        return {"log_prob": model.log_prob(given["x"], context=context(given))}
+
+    def sample(given):
+        return {"x": model.draw(given["noise"], context(given), given["temperature"])}
+
+    noise = [Slot("noise", shape, "float32"), Slot("temperature", (), "float32")]
+    return {
+        "score": trace("score", score, [Slot("x", shape, model.symbol_dtype), *contexts]),
+        "sample": trace("sample", sample, [*noise, *contexts]),
+    }
 
 
 def states(spec) -> dict[str, object]:

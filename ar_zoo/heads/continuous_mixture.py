@@ -8,8 +8,9 @@ import keras
 from keras import ops
 
 from ar_zoo.core import arguments
+from ar_zoo.core.quantile import normal_quantile
 from ar_zoo.heads.base import Head, draw_index, greedy_or, most_likely, positive
-from ar_zoo.heads.normal import LOG_SCALES, normal_quantile
+from ar_zoo.heads.normal import LOG_SCALES
 
 COMPONENTS = ("normal", "logistic")
 

@@ -29,7 +29,7 @@ from keras import ops
 from ar_zoo.core import arguments
 from ar_zoo.core.cache import State, site_by_site
 from ar_zoo.core.model import AutoregressiveModel
-from ar_zoo.core.orders import make_orders
+from ar_zoo.core.orders import make_orders, sites_at
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.layers import MaskedDense, indicators
@@ -192,7 +192,7 @@ class NADE(AutoregressiveModel):
             return ops.squeeze(ops.take_along_axis(order, ops.expand_dims(place, 1), axis=1), 1)
         if rank == 1:
             return ops.take(order, place)
-        return ops.take(self._orders.ravel(), order * self.num_sites + place)
+        return sites_at(self._orders, order, place)
 
     HEAVY = True
     SMALL = (

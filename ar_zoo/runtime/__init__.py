@@ -6,6 +6,8 @@ Four digits, say:
     digits = ar_zoo.runtime.load("digits_export").sample(4, seed=0)
 """
 
-from ar_zoo.runtime.runtime import Runtime, load
+from ar_zoo.runtime.density import DensityRuntime
+from ar_zoo.runtime.engines import load
+from ar_zoo.runtime.runtime import Runtime
 
-__all__ = ["Runtime", "load"]
+__all__ = ["DensityRuntime", "Runtime", "load"]

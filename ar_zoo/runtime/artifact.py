@@ -10,10 +10,9 @@ from ar_zoo.core.files import check_file
 
 FORMAT_VERSION = 1
 TITLES = {"tflite": "TFLite", "onnx": "ONNX", "saved_model": "SavedModel"}
-_NEEDED = (
-    "head", "event_shape", "site_shape", "grid", "batch_size", "num_sites", "max_sites", "block_sizes", "context",
-    "states", "endpoints", "files",
-)  # fmt: skip
+_NEEDED = ("event_shape", "batch_size", "num_sites", "context", "endpoints", "files")
+# To draw site by site, as models of every kind but "density" do.
+_NEEDED_BY_STEPS = ("head", "site_shape", "grid", "max_sites", "block_sizes", "states")
 
 
 def read_manifest(folder, format: str = "tflite") -> dict:
@@ -42,7 +41,8 @@ def read_manifest(folder, format: str = "tflite") -> dict:
             raise ValueError(
                 f"{folder} has format version {version}; this ar_zoo reads up to {FORMAT_VERSION}. Upgrade ar_zoo."
             )
-        missing = [name for name in _NEEDED if name not in manifest]
+        needed = _NEEDED + (() if manifest.get("kind") == "density" else _NEEDED_BY_STEPS)
+        missing = [name for name in needed if name not in manifest]
         if missing:
             raise ValueError(f"{path} is damaged or not an export's: it has no {', '.join(missing)}.")
         files = {name: (str(fact["sha256"]), int(fact["size"])) for name, fact in manifest["files"].items()}

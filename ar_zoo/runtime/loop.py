@@ -132,6 +132,8 @@ class Loop:
             self.reset(inputs)
         prev, index_in = step.inputs.get("prev"), step.inputs.get("index")
         symbols = step.outputs.get("symbols")
+        # Views made once: making them anew takes half a microsecond a site.
+        prev_here, drawn_here = (array if array is None else array[:, 0] for array in (prev, symbols))
         each = [(step.inputs[name], value) for name, value in site_inputs.items() if name in step.inputs]
         kept, some_kept = known.reshape(known.shape + (1,) * len(self._site_shape)), known.any(axis=0).tolist()
         for graph in sorted(chunks, key=lambda graph: -graph.inputs["prev"].shape[1]):
@@ -156,8 +158,8 @@ class Loop:
                 into[...] = entries[(index - tap) % depth]
             for into, value in each:
                 into[...] = value[index]
-            if prev is not None:
-                prev[:, 0] = x[:, index - 1] if index else nothing(prev.dtype)
+            if prev_here is not None:
+                prev_here[...] = x[:, index - 1] if index else nothing(prev.dtype)
             if index_in is not None:
                 index_in[...] = index
             step.run()
@@ -166,7 +168,7 @@ class Loop:
             for entries, new, depth in self._push:
                 entries[index % depth][...] = new
             if symbols is not None or draw is not None:
-                drawn = symbols[:, 0] if draw is None else draw(step.outputs["params"], index)
+                drawn = drawn_here if draw is None else draw(step.outputs["params"], index)
                 x[:, index] = np.where(kept[:, index], x[:, index], drawn) if some_kept[index] else drawn
             yield index
 

@@ -1,4 +1,4 @@
-"""`load` and `Runtime`: an exported model, asked the same things as the model it was made from."""
+"""`Runtime`: an exported model that draws site by site, asked the same things as the model it was made from."""
 
 from __future__ import annotations
 
@@ -11,71 +11,22 @@ import numpy as np
 from ar_zoo.core import arguments
 from ar_zoo.core.known import first_unknown, known_sites, symbol_dtype
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.runtime import litert, onnx, request, saved_model
-from ar_zoo.runtime.artifact import read_manifest
+from ar_zoo.runtime import request
 from ar_zoo.runtime.draw import filtered_draw
+from ar_zoo.runtime.exported import Exported
 from ar_zoo.runtime.loop import Loop
 
-# engine → what it opens, and which of an export's formats that is
-ENGINES = {
-    "litert": (litert.Graph, "tflite"),
-    "onnx": (onnx.Graph, "onnx"),
-    "saved_model": (saved_model.Graph, "saved_model"),
-}
 
-
-def load(folder, engine: str = "litert", threads: int = 1) -> Runtime:
-    """An exported model, ready to run.
-
-    Args:
-        folder: what `ar_zoo.export` wrote; every file that is run is checked against its sha256.
-        engine: what runs it: `"litert"` the TFLite files, `"onnx"` (onnxruntime) the ONNX files, `"saved_model"`
-            (TensorFlow) the SavedModel.
-        threads: that LiteRT or onnxruntime may use. For small steps one is fastest; TensorFlow has settings of its own.
-
-    Raises:
-        ValueError: unknown engine, or an export that is not whole.
-        ImportError: the engine is not installed.
-
-    Example:
-        >>> ar_zoo.runtime.load("digits_export").sample(2, seed=0).shape
-        (2, 28, 28, 1)
-    """
-    if engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
-    arguments.whole(threads=threads)
-    graph, format = ENGINES[engine]
-    if engine != "saved_model":
-        graph = partial(graph, threads=threads)
-    elif threads != 1:
-        raise ValueError(
-            f"`threads` is for the engines 'litert' and 'onnx'; got {threads} for 'saved_model'. Set "
-            "TF_NUM_INTRAOP_THREADS before TensorFlow is imported."
-        )
-    return Runtime(Path(folder), read_manifest(folder, format), graph, format)
-
-
-class Runtime:
-    """An exported model. `load` makes it.
+class Runtime(Exported):
+    """An exported model that draws site by site. `load` makes it.
 
     Graphs are opened when they are first needed. A runtime does one thing at a time: a stream that is still going is
-    cut off when another call starts.
-
-    Attributes:
-        manifest: the export's manifest.json.
-        format: which of the export's formats is run.
-        batch_size: rows that a graph works on at once.
-        num_sites: sites of an event; of one that can be scored, where the length is free.
-        sample_rate: samples of sound a second, where the export says so; otherwise `None`.
+    cut off when another call starts. Attributes as `Exported`.
     """
 
     def __init__(self, folder: Path, manifest: dict, graph, format: str):
-        self.manifest, self.format = manifest, format
-        self.batch_size, self.num_sites = manifest["batch_size"], manifest["num_sites"]
-        self.sample_rate = manifest.get("sample_rate")
-        self._event_shape, self._site_shape = tuple(manifest["event_shape"]), tuple(manifest["site_shape"])
-        ends = {name: {"name": name, **endpoint} for name, endpoint in manifest["endpoints"].items()}
-        self._open = lambda name: graph(folder / ends[name][format], ends[name])
+        super().__init__(folder, manifest, graph, format)
+        self._site_shape = tuple(manifest["site_shape"])
         self._opened = cache(self._open)
         self._turn = 0
 
@@ -181,14 +132,7 @@ class Runtime:
         shape = (count, *self._score.inputs["x"].shape[1:])
         padded = np.zeros(shape, symbol_dtype(self.manifest["head"]["num_symbols"]))
         padded[:, :length] = x
-        each = np.empty((count, *self._score.outputs["site_log_prob"].shape[1:]), np.float32)
-        for first in range(0, count, self.batch_size):
-            rows = np.minimum(np.arange(first, first + self.batch_size), count - 1)
-            for name, value in {"x": padded, **context}.items():
-                if name in self._score.inputs:
-                    self._score.inputs[name][...] = value[rows]
-            self._score.run()
-            each[rows] = self._score.outputs["site_log_prob"]
+        each = self._in_batches(self._score, "site_log_prob", {"x": padded, **context})
         each = each[:, :length]
         return each.reshape(count, -1).sum(axis=1, dtype=np.float64).astype(np.float32), each
 
@@ -245,10 +189,6 @@ class Runtime:
             dtype('int32')
         """
         return request.decode(symbols, self.manifest["head"])
-
-    @cached_property
-    def _score(self):
-        return self._open("score")
 
     @cached_property
     def _sampler(self) -> Loop:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ar_zoo.core import arguments
 from ar_zoo.runtime import bounds
 from ar_zoo.runtime.artifact import read_manifest
-from ar_zoo.runtime.runtime import ENGINES, load
+from ar_zoo.runtime.engines import ENGINES, load
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
@@ -48,7 +48,10 @@ def measure(folder, engine: str = "litert", num_sites: int | None = None, repeat
         raise ValueError(f"`engine` must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
     arguments.whole(repeats=repeats)
     arguments.whole_or_none(num_sites=num_sites)
-    read_manifest(folder, ENGINES[engine][1])
+    if read_manifest(folder, ENGINES[engine][1]).get("kind") == "density":
+        raise ValueError(
+            f"`folder` must hold a model that draws site by site, whose steps are timed; {folder} has none."
+        )
     command = [sys.executable, "-P", "-m", "ar_zoo.runtime.speed", str(folder), "--engine", engine]
     command += ["--repeats", str(repeats)] + ([] if num_sites is None else ["--sites", str(num_sites)])
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)

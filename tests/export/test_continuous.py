@@ -7,7 +7,7 @@ import pytest
 
 import ar_zoo
 from ar_zoo.heads import ContinuousMixture, Normal
-from ar_zoo.runtime.runtime import ENGINES
+from ar_zoo.runtime.engines import ENGINES
 from ar_zoo.testing import laws, tiny
 from tests.export.families import randomised
 from tests.export.test_fast_operations import slow_operations

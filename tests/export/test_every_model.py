@@ -12,7 +12,7 @@ import ar_zoo
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.pretrained import list_pretrained
 from ar_zoo.core.registry import families
-from ar_zoo.runtime.runtime import ENGINES
+from ar_zoo.runtime.engines import ENGINES
 from ar_zoo.testing import laws, tiny
 from tests.export.families import SCALES, randomised
 
