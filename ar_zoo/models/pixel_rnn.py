@@ -44,6 +44,8 @@ class PixelRNN(AutoregressiveModel):
         kernel_size: of the convolutions along rows in Row LSTM; Diagonal BiLSTM has none.
     """
 
+    HEAVY = True
+
     def __init__(
         self,
         image_shape,
@@ -177,7 +179,7 @@ class PixelRNN(AutoregressiveModel):
         "tiny": dict(
             image_shape=(3, 4, 2), head=Categorical(4), num_layers=2, units=6, output_units=8, input_kernel_size=3
         ),
-        "mnist": dict(image_shape=(28, 28, 1), head=Categorical(256), num_layers=3, units=24, output_units=64),
+        "mnist": dict(image_shape=(28, 28, 1), head=Categorical(256), num_layers=2, units=24, output_units=64),
         # The paper's sizes (section 5.2): seven layers of 16 channels for binary MNIST, twelve of 128 for CIFAR-10; 129
         # here, a multiple of the three channels.
         "mnist_row": dict(image_shape=(28, 28, 1), head=Bernoulli(), kind="row"),
