@@ -23,8 +23,6 @@ from ar_zoo.core.config import Configurable
 from ar_zoo.layers.masked_conv import MaskedConv2D
 from ar_zoo.layers.recurrent import lstm, lstm_bias, orthogonal
 
-_SHUT = -1e4  # what makes gates shut: a place outside of the image keeps states of zeros
-
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class DiagonalLSTM(Configurable, keras.layers.Layer):
@@ -149,11 +147,9 @@ class DiagonalLSTM(Configurable, keras.layers.Layer):
         """Boolean [H·W·groups, H·W·groups]: whether input group-pixel j reaches output group-pixel i."""
         groups = self.groups
         row, column, group = np.unravel_index(np.arange(height * width * groups), (height, width, groups))
-        up = row[:, None] - row
-        right = column - column[:, None]
-        itself = (up == 0) & (right == 0)
-        left = (up >= 0) & (right <= 0) & (~itself | (group <= group[:, None]))
-        return left | ((up >= 1) & (right >= 0))
+        same_row, before = row[:, None] == row, column < column[:, None]
+        itself = (column[:, None] == column) & (group <= group[:, None])
+        return (row < row[:, None]) | (same_row & (before | itself))
 
 
 class _Cell(keras.layers.Layer):
@@ -192,9 +188,12 @@ class _Cell(keras.layers.Layer):
 
 
 def _skewed(x):
-    """Each row one pixel to the right of the row above: [B, H, W, channels] → [B, H, W + H - 1, channels]."""
+    """Each row one pixel to the right of the row above: [B, H, W, channels] → [B, H, W + H - 1, channels].
+
+    Elsewhere gates get zeros, without a bias: states of zeros outside of the image stay zeros.
+    """
     height, width, channels = x.shape[1:]
-    longer = ops.pad(x, ((0, 0), (0, 0), (0, height), (0, 0)), constant_values=_SHUT)
+    longer = ops.pad(x, ((0, 0), (0, 0), (0, height), (0, 0)))
     flat = ops.reshape(longer, (-1, height * (width + height), channels))[:, :-height]
     return ops.reshape(flat, (-1, height, width + height - 1, channels))
 

@@ -132,9 +132,10 @@ class PixelRNN(AutoregressiveModel):
     def begin_block(self, prev, cache, index, context=None):
         width, channels = self.image_shape[1:]
         row = self._features(ops.reshape(prev, (prev.shape[0], width, channels)))
-        exists = ops.cast(index > 0, self.compute_dtype)  # above the first row there is padding, not a row of features
+        # Above the first row there is padding: pixels that are none have features of zeros, but layers have biases.
+        exists = ops.cast(index > 0, self.compute_dtype)
         old = cache["input"]
-        link, rows = self._input.step_row(row * exists, old["rows"])
+        link, rows = self._input.step_row(row, old["rows"])
         new = {
             "window": ops.full_like(cache["window"], -1),
             "predictions": self._predictions.begin_row(prev, cache["predictions"]),

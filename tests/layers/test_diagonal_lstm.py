@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 
 from ar_zoo.layers import DiagonalLSTM
-from ar_zoo.layers.diagonal_lstm import _SHUT, _skewed, _straight
+from ar_zoo.layers.diagonal_lstm import _skewed, _straight
 from tests.layers import image_lstm
 from tests.layers.cases import randomised
 
@@ -38,10 +38,10 @@ def test_reach(groups):
 
 
 def test_skewed():
-    """Pixel (r, c) comes to lie in column r + c; elsewhere gates are shut."""
+    """Pixel (r, c) comes to lie in column r + c; elsewhere there are zeros."""
     x = np.random.default_rng(0).normal(size=(2, 3, 4, 2))
     found = np.asarray(_skewed(ops.convert_to_tensor(x)))
-    expected = np.full((2, 3, 6, 2), _SHUT)
+    expected = np.zeros((2, 3, 6, 2))
     for r in range(3):
         expected[:, r, r : r + 4] = x[:, r]
     np.testing.assert_array_equal(found, expected)

@@ -157,9 +157,10 @@ def test_diagonal_lstm_sees_all_but_the_end_of_the_row_above():
             assert missing == ([[4, 6]] if column < 5 else [])
 
 
-@pytest.mark.parametrize("kind", ["row", "diagonal"])
 @pytest.mark.parametrize(
-    ("head", "channels"), [(Bernoulli(), 1), (Categorical(4), 3), (DiscretizedLogisticMixture(2, 4, 3), 3)], ids=str
+    ("head", "channels", "kind"),
+    [(Bernoulli(), 1, "diagonal"), (Categorical(4), 3, "row"), (DiscretizedLogisticMixture(2, 4, 3), 3, "row")],
+    ids=str,
 )
 def test_heads(head, channels, kind):
     """A mixture draws the pixel at once; the others channel after channel."""
