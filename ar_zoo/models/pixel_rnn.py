@@ -5,9 +5,10 @@
 after a masked 7x7 convolution of type A, and before two masked 1x1 layers with relu. `RowLSTM` and `DiagonalLSTM` have the
 equations of the layers. Training goes through an image in as many steps as it has rows or diagonals.
 
-Row LSTM sees a triangle above each pixel. Diagonal BiLSTM sees all earlier pixels but some at the end of the row above:
-what comes from the right comes from the features of that row, and those of its last pixel, through the first layer's mask,
-do not know the pixel itself. It is seen where the first layer reaches it. `receptive_field` is exact about both.
+Row LSTM sees a triangle above each pixel, and what is to the left. Diagonal BiLSTM sees all earlier pixels but one: what
+comes from the right comes from features of the row above, of which, by the first layer's mask, none knows that row's last
+pixel (of channels drawn one by one, its last channel). That is seen only where the first layer reaches it.
+`receptive_field` is exact about both.
 
 Deviation: states outside of the image are zeros, and the gates that keep the memory start open.
 """
