@@ -3,6 +3,7 @@
 from ar_zoo.layers.attention import CausalSelfAttention
 from ar_zoo.layers.causal_conv import DilatedCausalConv1D
 from ar_zoo.layers.conditioning import Conditioning, ImageConditioning, NullDropout
+from ar_zoo.layers.diagonal_lstm import DiagonalLSTM
 from ar_zoo.layers.embedding import SymbolEmbedding, indicators
 from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
@@ -12,11 +13,13 @@ from ar_zoo.layers.neighbours import PixelNeighbours
 from ar_zoo.layers.pixels import PixelFeatures, PixelPositions
 from ar_zoo.layers.positions import LearnedPositions, NoPositions, RotaryPositions, SinusoidalPositions, get_positions
 from ar_zoo.layers.recurrent import Recurrent
+from ar_zoo.layers.row_lstm import RowLSTM
 from ar_zoo.layers.transformer import TransformerBlock
 
 __all__ = [
     "CausalSelfAttention",
     "Conditioning",
+    "DiagonalLSTM",
     "DilatedCausalConv1D",
     "GatedActivation",
     "ImageConditioning",
@@ -32,6 +35,7 @@ __all__ = [
     "Recurrent",
     "ResidualSkip",
     "RotaryPositions",
+    "RowLSTM",
     "SinusoidalPositions",
     "SymbolEmbedding",
     "TransformerBlock",

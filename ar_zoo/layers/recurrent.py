@@ -73,20 +73,14 @@ class Recurrent(Configurable, keras.layers.Layer):
     def build(self, input_shape):
         gates = CELLS[self.cell][1]
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], gates * self.units))
-        self.bias = self.add_weight(name="bias", shape=(gates * self.units,), initializer=self._first_bias)
+        first = lstm_bias if self.cell == "lstm" else "zeros"
+        self.bias = self.add_weight(name="bias", shape=(gates * self.units,), initializer=first)
         state = _Cell(self.units, self.cell, name="state", dtype=self.dtype_policy)
         state.build((None, gates * self.units))
         self._loop = keras.layers.RNN(
             state, return_sequences=True, return_state=True, name="loop", dtype=self.dtype_policy
         )
         self._loop.build((None, None, gates * self.units))
-
-    def _first_bias(self, shape, dtype=None):
-        """Zeros; the forget gate of an LSTM starts open (Jozefowicz et al. 2015)."""
-        parts = [ops.zeros((self.units,), dtype) for _ in range(shape[0] // self.units)]
-        if self.cell == "lstm":
-            parts[1] = ops.ones((self.units,), dtype)
-        return ops.concatenate(parts)
 
     def _from_input(self, x):
         y = ops.matmul(x, ops.cast(self.kernel, self.compute_dtype))
@@ -128,7 +122,7 @@ class _Cell(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (self.output_size, self._gates * self.output_size)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=_orthogonal)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=orthogonal)
 
     def call(self, from_input, states):
         from_state = ops.matmul(states[0], ops.cast(self.kernel, self.compute_dtype))
@@ -136,6 +130,12 @@ class _Cell(keras.layers.Layer):
         return states[0], list(states)
 
 
-def _orthogonal(shape, dtype=None):
+def lstm_bias(shape, dtype=None):
+    """Zeros; the forget gate of an LSTM starts open (Jozefowicz et al. 2015)."""
+    take, keep, show, new = (ops.zeros((shape[0] // 4,), dtype) for _ in range(4))
+    return ops.concatenate([take, keep + 1, show, new])
+
+
+def orthogonal(shape, dtype=None):
     """In float32 whatever is stored: LAPACK knows no bfloat16."""
     return ops.cast(keras.initializers.Orthogonal()(shape, "float32"), dtype)

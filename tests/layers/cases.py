@@ -78,6 +78,8 @@ CASES = {
     "pixel_positions": (layers.PixelPositions, {}, [values(_IMAGE)]),
     "recurrent": (layers.Recurrent, dict(units=6, cell="gru"), [values(_SEQUENCE)]),
     "recurrent_lstm": (layers.Recurrent, dict(units=6), [values(_SEQUENCE)]),
+    "row_lstm": (layers.RowLSTM, dict(units=4, kernel_size=5, groups=2), [values(_IMAGE)]),
+    "diagonal_lstm": (layers.DiagonalLSTM, dict(units=4, groups=2), [values(_IMAGE)]),
     "transformer": (layers.TransformerBlock, dict(num_heads=4, num_kv_heads=2, window=3), [values(_SEQUENCE)]),
     "residual_skip": (layers.ResidualSkip, dict(units=6, skip_units=4, groups=2), [values(_IMAGE), values(_IMAGE, 1)]),
     "residual_off": (layers.ResidualSkip, dict(units=4, residual=False), [values(_IMAGE)]),
