@@ -306,8 +306,8 @@ def test_older_format(preset):
     as_version_1(preset)
     assert json.loads((preset / "manifest.json").read_text())["format_version"] == 1
     assert_is_the_image_model(ar_zoo.load(preset))
-    rewrite(preset, family="pixel_rnn")
-    with pytest.raises(ValueError, match=r"The manifest names the family 'pixel_rnn'; known: .*gated_pixel_cnn"):
+    rewrite(preset, family="pixel_gnn")
+    with pytest.raises(ValueError, match=r"The manifest names the family 'pixel_gnn'; known: .*gated_pixel_cnn"):
         ar_zoo.load(preset)
 
 
