@@ -117,7 +117,7 @@ class AEM(AutoregressiveModel):
     )
 
     PRESETS = {
-        "tiny": dict(event_shape=(2, 3, 1), head=Energy(3, 32), units=12, num_blocks=2),
+        "tiny": dict(event_shape=(2, 3, 1), head=Energy(3, 32), units=30, num_blocks=2),
         # Measurements of biopsies, `shipped:cancer`.
         "cancer": dict(event_shape=(30,), head=Energy(16), units=64, num_blocks=2),
     }
