@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.core.text import alphabet_of, decode_text, encode_text
 from ar_zoo.heads.base import Head, draw_index, greedy_or, most_likely, positive
 
@@ -25,8 +26,7 @@ class Categorical(Head):
     """
 
     def __init__(self, num_symbols: int, alphabet: str | None = None, source_levels: int | None = None):
-        if num_symbols < 2:
-            raise ValueError(f"`num_symbols` must be at least 2; got {num_symbols}.")
+        arguments.whole(2, num_symbols=num_symbols)
         if alphabet is not None and (len(alphabet) != num_symbols or len(set(alphabet)) != num_symbols):
             raise ValueError(
                 f"`alphabet` must hold {num_symbols} distinct characters, as many as `num_symbols`; "
@@ -43,6 +43,8 @@ class Categorical(Head):
     @classmethod
     def from_text(cls, text: str) -> Categorical:
         """The head for the characters that occur in a text."""
+        if "alphabet" not in cls.argument_names():
+            raise ValueError(f"`{cls.__name__}` has no alphabet, as text needs: take `Categorical.from_text`.")
         alphabet = alphabet_of(text)
         return cls(len(alphabet), alphabet=alphabet)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from ar_zoo.core import arguments
 from ar_zoo.heads.categorical import Categorical
 
 
@@ -24,8 +25,7 @@ class MuLawCategorical(Categorical):
     """
 
     def __init__(self, levels: int = 256):
-        if levels < 2:
-            raise ValueError(f"`levels` must be at least 2; got {levels}.")
+        arguments.whole(2, levels=levels)
         super().__init__(levels)
         self.levels = levels
 

@@ -21,7 +21,7 @@ from keras import ops
 from ar_zoo.core.cache import Link, State
 from ar_zoo.core.config import Configurable
 from ar_zoo.layers.masked_conv import MaskedConv2D
-from ar_zoo.layers.recurrent import lstm, lstm_bias, orthogonal
+from ar_zoo.layers.recurrent import check_of_images, lstm, lstm_bias, orthogonal
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -42,8 +42,7 @@ class DiagonalLSTM(Configurable, keras.layers.Layer):
 
     def __init__(self, units, groups=1, **kwargs):
         super().__init__(**kwargs)
-        if units < 1 or units % groups:
-            raise ValueError(f"`units` must be a multiple of `groups`; got {units} and {groups}.")
+        check_of_images(self, units, groups)
         self.units, self.groups = units, groups
 
     def build(self, input_shape):

@@ -39,6 +39,13 @@ def lstm(from_input, from_state, hidden, memory):
     return show * ops.tanh(memory), memory
 
 
+def check_of_images(layer, units, groups):
+    """What the layers over images ask of their arguments, and of what they are called on."""
+    if not isinstance(units, int) or not isinstance(groups, int) or units < 1 or groups < 1 or units % groups:
+        raise ValueError(f"`units` must be a multiple of `groups`, both at least 1; got {units!r} and {groups!r}.")
+    layer.input_spec = keras.layers.InputSpec(ndim=4)
+
+
 # name → (cell, its gates, its states)
 CELLS = {"rnn": (rnn, 1, ("hidden",)), "gru": (gru, 3, ("hidden",)), "lstm": (lstm, 4, ("hidden", "memory"))}
 

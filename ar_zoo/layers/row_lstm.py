@@ -16,7 +16,7 @@ from keras import ops
 from ar_zoo.core.cache import Link
 from ar_zoo.core.config import Configurable
 from ar_zoo.layers.masked_conv import MaskedConv2D
-from ar_zoo.layers.recurrent import lstm, lstm_bias, orthogonal
+from ar_zoo.layers.recurrent import check_of_images, lstm, lstm_bias, orthogonal
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -38,8 +38,7 @@ class RowLSTM(Configurable, keras.layers.Layer):
 
     def __init__(self, units, kernel_size=3, groups=1, **kwargs):
         super().__init__(**kwargs)
-        if units < 1 or units % groups:
-            raise ValueError(f"`units` must be a multiple of `groups`; got {units} and {groups}.")
+        check_of_images(self, units, groups)
         self.units, self.kernel_size, self.groups = units, kernel_size, groups
 
     def build(self, input_shape):

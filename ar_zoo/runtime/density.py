@@ -34,7 +34,15 @@ class DensityRuntime(Exported):
         return self._in_batches(self._score, "log_prob", {"x": x, **context})
 
     def sample(
-        self, num_samples: int = 1, seed: int = 0, context=None, temperature: float = 1.0, **by_site
+        self,
+        num_samples: int = 1,
+        seed: int = 0,
+        context=None,
+        temperature: float = 1.0,
+        prefix=None,
+        given=None,
+        mask=None,
+        num_sites=None,
     ) -> np.ndarray:
         """Draws events: those of `DensityModel.sample` for the same arguments, to the last digits of float32.
 
@@ -43,7 +51,7 @@ class DensityRuntime(Exported):
             seed: an integer of at least 0.
             context: one value for all, or one for each sample.
             temperature: scales the noise that events are made of; 0 takes its middle.
-            by_site: `prefix`, `given` and the like, which `Runtime.sample` takes, are refused.
+            prefix, given, mask, num_sites: refused: `Runtime.sample` takes them, of models that draw site by site.
 
         Returns:
             float32 [num_samples, *event_shape].
@@ -52,7 +60,7 @@ class DensityRuntime(Exported):
             >>> runtime.sample(3, seed=1).shape
             (3, 4)
         """
-        for name, value in by_site.items():
+        for name, value in dict(prefix=prefix, given=given, mask=mask, num_sites=num_sites).items():
             if value is not None:
                 raise self._without_steps(f"`{name}` must be left out")
         arguments.whole(num_samples=num_samples)

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from ar_zoo.core import arguments
 from ar_zoo.core.files import atomic_path
 from ar_zoo.core.pretrained import load, save
 from ar_zoo.core.quantization import rounded_weights
@@ -139,10 +140,9 @@ def train(
 
 def _epochs(recipe, epochs, smoke, minutes) -> int:
     if minutes is not None:
-        if epochs is not None or not minutes > 0:
-            raise ValueError(
-                f"`minutes` must be more than 0 and stands in the place of `epochs`; got {minutes} and {epochs}."
-            )
+        arguments.positive(minutes=minutes)
+        if epochs is not None:
+            raise ValueError(f"`minutes` stands in the place of `epochs`; got {minutes} and {epochs}.")
         return _NO_END
     epochs = (1 if smoke else recipe.epochs) if epochs is None else epochs
     if epochs < 1:
@@ -153,9 +153,9 @@ def _epochs(recipe, epochs, smoke, minutes) -> int:
 def _create(recipe, overrides, part):
     """The model; one for text takes its alphabet from the training part, one with a palette as many colours, one for
     tables the number of columns."""
-    arguments = find(recipe.model)[1]
-    head = (arguments | overrides).get("head")
-    if part.kind == "table" and "event_shape" in arguments:
+    preset = find(recipe.model)[1]
+    head = (preset | overrides).get("head")
+    if part.kind == "table" and "event_shape" in preset:
         overrides["event_shape"] = part.values.shape[1:]
     if part.kind == "text" and hasattr(head, "from_text"):
         overrides["head"] = type(head).from_text(part.values)

@@ -216,8 +216,9 @@ def test_a_categorical_energy_has_the_levels_of_its_source():
         (lambda: Energy(0), "`num_features` must be an integer of at least 1; got 0"),
         (lambda: Energy(3, 31), "`num_points` must be an integer of at least 32; got 31"),
         (lambda: Energy(3, 64.0), "`num_points` must be an integer of at least 32; got 64.0"),
-        (lambda: CategoricalEnergy(1), "`num_symbols` must be at least 2; got 1"),
+        (lambda: CategoricalEnergy(1), "`num_symbols` must be an integer of at least 2; got 1"),
         (lambda: CategoricalEnergy(8, 0), "`num_features` must be an integer of at least 1; got 0"),
+        (lambda: CategoricalEnergy.from_text("abc"), "`CategoricalEnergy` has no alphabet"),
         (lambda: CategoricalEnergy(8, source_levels=12), "`source_levels` must be a multiple of `num_symbols`"),
     ],
 )

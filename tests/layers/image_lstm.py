@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from keras import ops
 
 from ar_zoo.core.cache import init_cache
@@ -61,6 +62,21 @@ def diagonal_lstm(x, groups, kernels, biases, state):
     y = sides[0].copy()
     y[1:] += sides[1][:-1]
     return y
+
+
+def assert_all_ways(layer, x, expected):
+    """At once, row after row, and pixel after pixel."""
+    for found in (np.asarray(layer(x)), by_rows(layer, x), by_pixels(layer, x)):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def assert_refuses(layer_class):
+    """Numbers of channels and groups that do not fit, and what is no batch of images."""
+    for arguments in (dict(units=0), dict(units="a"), dict(units=3, groups=2), dict(units=4, groups=0)):
+        with pytest.raises(ValueError, match=r"`units` must be a multiple of `groups`, both at least 1; got"):
+            layer_class(**arguments)
+    with pytest.raises(ValueError, match=r"expected ndim=4, found ndim=3"):
+        layer_class(4)(np.zeros((2, 3, 4), "float32"))
 
 
 def by_rows(layer, x):

@@ -26,9 +26,7 @@ def test_values(groups, shape):
     assert state.shape == (2, 8, 16)
     kernels, biases = convs[::2], convs[1::2]
     expected = np.stack([image_lstm.diagonal_lstm(image, groups, kernels, biases, state) for image in x])
-    np.testing.assert_allclose(np.asarray(layer(x)), expected, atol=1e-12)
-    np.testing.assert_allclose(image_lstm.by_rows(layer, x), expected, atol=1e-12)
-    np.testing.assert_allclose(image_lstm.by_pixels(layer, x), expected, atol=1e-12)
+    image_lstm.assert_all_ways(layer, x, expected)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -55,7 +53,5 @@ def test_first_bias():
         np.testing.assert_array_equal(bias, [0, 0, 1, 1, 0, 0, 0, 0])
 
 
-@pytest.mark.parametrize("arguments", [dict(units=0), dict(units=3, groups=2)])
-def test_refused(arguments):
-    with pytest.raises(ValueError, match=r"`units` must be a multiple of `groups`; got"):
-        DiagonalLSTM(**arguments)
+def test_refused():
+    image_lstm.assert_refuses(DiagonalLSTM)

@@ -23,9 +23,7 @@ def test_values(groups, kernel_size):
     kernel, bias, state = (np.asarray(weight.value) for weight in layer.weights)
     assert (kernel.shape, state.shape) == ((1, kernel_size // 2 + 1, 6, 16), (kernel_size * 4, 16))
     expected = np.stack([image_lstm.row_lstm(image, groups, kernel, bias, state) for image in x])
-    np.testing.assert_allclose(np.asarray(layer(x)), expected, atol=1e-12)
-    np.testing.assert_allclose(image_lstm.by_rows(layer, x), expected, atol=1e-12)
-    np.testing.assert_allclose(image_lstm.by_pixels(layer, x), expected, atol=1e-12)
+    image_lstm.assert_all_ways(layer, x, expected)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -48,7 +46,5 @@ def test_first_bias():
     np.testing.assert_array_equal(layer.weights[1], [0, 0, 1, 1, 0, 0, 0, 0])
 
 
-@pytest.mark.parametrize("arguments", [dict(units=0), dict(units=3, groups=2)])
-def test_refused(arguments):
-    with pytest.raises(ValueError, match=r"`units` must be a multiple of `groups`; got"):
-        RowLSTM(**arguments)
+def test_refused():
+    image_lstm.assert_refuses(RowLSTM)

@@ -142,7 +142,7 @@ def test_time_ends_a_run_and_a_run_that_it_ended_stays(data, tmp_path):
     again = train(runs.TINY, data=data, out=out, minutes=0.04, **QUIET)
     assert int(again.optimizer.iterations) == int(model.optimizer.iterations)
     assert len(runs.log(out)) == kept["progress"][0]
-    with pytest.raises(ValueError, match="`minutes` must be more than 0 and stands in the place of `epochs`"):
+    with pytest.raises(ValueError, match="`minutes` must be a number above 0; got 0"):
         train(runs.TINY, data=data, out=out, minutes=0, **QUIET)
     with pytest.raises(ValueError, match="stands in the place of `epochs`; got 1 and 2"):
         train(runs.TINY, data=data, out=out, minutes=1, epochs=2, **QUIET)
