@@ -44,18 +44,24 @@ class KeyValue:
     def write(self, value, new, index):
         """Puts `new` (several entries along the axis) at `index …`. The caller has checked that it fits.
 
-        Where each row has a slot of its own (`index` is [B], for ragged rows), `new` is one entry.
+        Where each row begins at a slot of its own (`index` is [B]), what lies past the end is dropped.
         """
         if isinstance(value, dict):
             return {"new": new}
         if not is_scalar(index):
-            here = ops.equal(ops.arange(self.shape[self.axis]), ops.expand_dims(index, 1))
-            after = len(self.shape) - self.axis - 1
-            here = ops.reshape(here, [-1] + [1] * self.axis + [self.shape[self.axis]] + [1] * after)
-            return ops.where(here, ops.cast(new, value.dtype), value)
+            length = new.shape[self.axis + 1]
+            for k, entry in enumerate(ops.split(new, length, axis=self.axis + 1) if length > 1 else [new]):
+                value = self._write_one(value, entry, index + k)
+            return value
         start = [0] * len(value.shape)
         start[self.axis + 1] = index
         return ops.slice_update(value, start, ops.cast(new, value.dtype))
+
+    def _write_one(self, value, entry, index):
+        size, after = value.shape[self.axis + 1], len(value.shape) - self.axis - 2
+        here = ops.equal(ops.arange(size), ops.expand_dims(index, 1))
+        here = ops.reshape(here, [-1] + [1] * self.axis + [size] + [1] * after)
+        return ops.where(here, ops.cast(entry, value.dtype), value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,18 +121,26 @@ class DelayLine:
         return {"ring": ops.where(here, ops.expand_dims(new, 1), ring)}
 
     def history(self, value, index):
-        """The whole queue before entry `index`, oldest first: `[B, depth, …]`."""
+        """The whole queue before entry `index` (scalar, or [B]), oldest first: `[B, depth, …]`."""
         if "history" in value:
             return value["history"]
-        return ops.take(value["ring"], ops.mod(index + ops.arange(self.depth), self.depth), axis=1)
+        return _take(value["ring"], ops.mod(numbers(index, self.depth), self.depth))
 
     def extend(self, value, new, index):
         """The queue after several entries `new` [B, K, …], of which the first is number `index`."""
         if "history" in value:
             return {"pushes": new}
         latest = ops.concatenate([self.history(value, index), ops.cast(new, self.dtype)], axis=1)[:, -self.depth :]
-        order = ops.mod(ops.arange(self.depth) - (index + new.shape[1]), self.depth)
-        return {"ring": ops.take(latest, order, axis=1)}
+        order = ops.mod(numbers(-(index + new.shape[1]), self.depth), self.depth)
+        return {"ring": _take(latest, order)}
+
+    def commit(self, value, pushes, index, accepted):
+        """The queue after the first `accepted` [B] of the entries `pushes` [B, K, …], of which the first is number `index`."""
+        for k in range(pushes.shape[1]):
+            old = _read_at(value["ring"], ops.mod(index + k, self.depth))
+            keep = ops.reshape(ops.greater(accepted, k), [-1] + [1] * len(self.shape))
+            value = self.push(value, ops.where(keep, ops.cast(pushes[:, k], self.dtype), old), index + k)
+        return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +167,19 @@ def is_scalar(index) -> bool:
     return len(getattr(index, "shape", ())) == 0
 
 
+def numbers(index, length: int):
+    """`index …`, several of them: [length], or [B, length] where each row begins at its own."""
+    return index + ops.arange(length) if is_scalar(index) else ops.expand_dims(index, 1) + ops.arange(length)
+
+
 KINDS = (KeyValue, State, DelayLine, Link)
+
+
+def _take(value, slots):
+    """Entries of `value` [B, n, …], of the same slots [K] in all rows or of a row's own [B, K]."""
+    if len(slots.shape) == 1:
+        return ops.take(value, slots, axis=1)
+    return ops.take_along_axis(value, ops.reshape(slots, (*slots.shape, *[1] * (len(value.shape) - 2))), axis=1)
 
 
 def _read_at(value, slot):
@@ -203,6 +229,38 @@ def put_back(spec, cache, new, index):
     return map_spec(put, spec, cache, new)
 
 
+def can_rewind(spec) -> bool:
+    """Whether `commit` can take back what a chunk wrote. A `State` cannot: of a chunk it keeps only the end."""
+    kinds = []
+    map_spec(kinds.append, spec)
+    return all(isinstance(kind, (KeyValue, DelayLine)) for kind in kinds)
+
+
+def taken_chunk(spec, cache, index):
+    """`taken` for a chunk of sites `index …`, of a cache that `can_rewind`; `commit` then writes."""
+
+    def take(kind, value):
+        return {"lent": value} if isinstance(kind, KeyValue) else {"history": kind.history(value, index)}
+
+    return map_spec(take, spec, cache)
+
+
+def commit(spec, cache, new, index, accepted):
+    """`cache` after a step that was given `taken_chunk(spec, cache, index)` and returned `new`, of whose sites each row
+    keeps the first `accepted` [B].
+
+    Keys and values of the others are written too: they lie in slots from the next `index` on, which do not count until
+    they are written again.
+    """
+
+    def put(kind, old, value):
+        if isinstance(kind, KeyValue):
+            return kind.write(old, value["new"], index)
+        return kind.commit(old, value["pushes"], index, accepted)
+
+    return map_spec(put, spec, cache, new)
+
+
 def hold(keep, new, old):
     """Row by row, `new` where `keep` [B] is true and `old` elsewhere, over nested dicts of tensors."""
     if isinstance(new, dict):
@@ -214,8 +272,9 @@ def site_by_site(step=None, *, chunks: bool = False):
     """Decorates a `step` that knows single sites, so that it serves chunks and ragged rows.
 
     The wrapped `step(self, prev, cache, index, context)` gets `prev` [B, 1, …] and an `index` that is a scalar or,
-    for ragged rows, the row's own site [B]; rows whose position is -1 keep their state. `order` is handed through to
-    the families that take it.
+    for ragged rows, the row's own site [B]; rows whose position is -1 keep their state. Of events of a fixed length it is
+    always one of their sites: where a row waits, or a long chunk goes on past the last one, some other, and nobody reads
+    what comes out. `order` is handed through to the families that take it.
 
     Args:
         chunks: whether the step takes chunks in step (`prev` [B, K, …], a scalar `index`) by itself.
@@ -225,14 +284,36 @@ def site_by_site(step=None, *, chunks: bool = False):
 
     @functools.wraps(step)
     def chunked(self, prev, cache, index, context=None, positions=None, **order):
-        if positions is None and chunks:
+        # One site is not sliced out of itself: LiteRT takes longer for that than for a small product.
+        if positions is None and (chunks or prev.shape[1] == 1):
             return step(self, prev, cache, index, context, **order)
         outputs = []
         for k in range(prev.shape[1]):
             at = index + k if positions is None else positions[:, k]
-            params, new = step(self, prev[:, k : k + 1], cache, at, context, **order)
+            site = at if self.num_sites is None else ops.clip(ops.convert_to_tensor(at), 0, self.num_sites - 1)
+            params, new = step(self, prev[:, k : k + 1], cache, site, context, **order)
             cache = new if positions is None else hold(ops.greater_equal(at, 0), new, cache)
             outputs.append(params)
         return (outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=1)), cache
 
+    chunked.rows_apart, chunked.in_chunks = True, chunks
     return chunked
+
+
+def rows_apart(model) -> bool:
+    """Whether `step` takes ragged rows site by site, and each row writes at slots of its own."""
+    return getattr(type(model).step, "rows_apart", False)
+
+
+def gather(cache, rows):
+    """The cache of some rows [n], in their order: what each of them remembers."""
+    if isinstance(cache, dict):
+        return {name: gather(value, rows) for name, value in cache.items()}
+    return ops.take(cache, rows, axis=0)
+
+
+def repeat(cache, times: int):
+    """The cache with each row `times` times, one after the other."""
+    if isinstance(cache, dict):
+        return {name: repeat(value, times) for name, value in cache.items()}
+    return ops.repeat(cache, times, axis=0)

@@ -193,7 +193,8 @@ class DensityModel(Configurable, keras.Model):
     def _compiled_draw(self):
         made = self.__dict__.get("_ar_zoo_draw")
         if made is None:
-            made = tf.function(lambda noise, context, temperature: self.draw(noise, context, temperature))
+            draw = lambda noise, context, temperature: self.draw(noise, context, temperature)  # noqa: E731
+            made = tf.function(draw, jit_compile=True)
             object.__setattr__(self, "_ar_zoo_draw", made)
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -14,6 +15,7 @@ from ar_zoo.core.known import first_unknown, known_sites
 from ar_zoo.core.noise import uniform_noise
 
 _CHUNKS = (256, 64, 16, 4, 1)  # sizes in which a known beginning is read; each is compiled once
+_MOST_COMPILED = 32  # functions a model keeps, the latest
 
 
 def generate(
@@ -78,20 +80,13 @@ def _permuted(values, drawn_at):
 
 def run(model, noise, values, known, context, temperature, start, order):
     """One batch, from its noise. `start` is the first site that some row does not know. Sites count as they are drawn."""
-    compiled = _compiled(model)
     batch, sites = known.shape
     values = tf.constant(values, model.head.symbol_dtype)
     index, cache = 0, None
-    if model.block_sizes is None:
-        # A known beginning is read in chunks; its last site stays for the loop, which needs it as `prev`.
-        before = tf.concat([_nothing(model.head, (batch, 1)), values[:, :-1]], axis=1)
-        if start > 1:
-            cache = model.init_cache(batch, sites)
-        while index < start - 1:
-            size = next(chunk for chunk in _CHUNKS if chunk <= start - 1 - index or chunk == 1)
-            cache = compiled["read"](before[:, index : index + size], cache, tf.constant(index), context, order)
-            index += size
-    return compiled["loop"](
+    if model.block_sizes is None and start > 1:  # the last known site stays for the loop, which needs it as `prev`
+        index = start - 1
+        cache = read_known(model, model.init_cache(batch, sites), values, index, context, order)
+    return compiled(model, "loop", loop)(
         tf.constant(noise),
         values,
         tf.constant(known),
@@ -104,16 +99,53 @@ def run(model, noise, values, known, context, temperature, start, order):
     ).numpy()
 
 
-def _compiled(model) -> dict:
-    """The model's compiled functions, made once."""
+def read_known(model, cache, values, stop, context, more):
+    """The cache after the sites before `stop`, which are known, in chunks; `more` as in `read`."""
+    before = tf.concat([nothing(model.head, (values.shape[0], 1)), values[:, :-1]], axis=1)
+    for at, size in chunks(stop):
+        cache = compiled(model, "read", read)(before[:, at : at + size], cache, tf.constant(at), context, more)
+    return cache
+
+
+def chunks(stop: int):
+    """Yields the first site and the size of each chunk in which the sites before `stop` are read."""
+    index = 0
+    while index < stop:
+        size = next(size for size in _CHUNKS if size <= stop - index)
+        yield index, size
+        index += size
+
+
+def compiled(model, key, function):
+    """`function(model, *arguments)` compiled by XLA: made once for a model and a key, however often it is asked for."""
     functions = model.__dict__.get("_ar_zoo_compiled")
     if functions is None:
-        functions = {
-            "loop": tf.function(lambda *arguments: loop(model, *arguments), jit_compile=True),
-            "read": tf.function(lambda *arguments: model.step(*arguments[:-1], **arguments[-1])[1], jit_compile=True),
-        }
+        functions = {}
         object.__setattr__(model, "_ar_zoo_compiled", functions)
-    return functions
+    if key not in functions:
+        if len(functions) >= _MOST_COMPILED:
+            functions.pop(next(iter(functions)))
+        functions[key] = tf.function(functools.partial(function, model), jit_compile=True, autograph=False)
+    return functions[key]
+
+
+def read(model, before, cache, index, context, more):
+    """The cache that has seen the sites `before` [B, K, …]; `more` is what `step` takes besides."""
+    return model.step(before, cache, index, context, **more)[1]
+
+
+def draw_site(model, spec, prev, cache, index, context, draw, more):
+    """One site of all rows, from `draw(params)`: symbols, or a tuple that begins with them; and the new cache.
+
+    Of ragged rows (`positions` in `more`) only once all of them have begun.
+    """
+    if "positions" in more and caches.rows_apart(model):
+        params, cache = model.step(prev, cache, index, context, **more)
+        return draw(params[:, 0]), cache
+    params, new = model.step(prev, caches.taken(spec, cache, index), index, context, **more)
+    drawn = draw(params[:, 0])
+    symbols = drawn[0] if isinstance(drawn, tuple) else drawn
+    return drawn, caches.put_back(spec, cache, new, after(symbols, index))
 
 
 def loop(model, noise, values, known, context, temperature, cache, first, start, order=None):
@@ -127,10 +159,9 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
     cache = model.init_cache(batch, sites) if cache is None else cache
 
     def site(index, prev, cache, x):
-        params, new = model.step(prev, caches.taken(spec, cache, index), index, context, **(order or {}))
-        drawn = head.sample(params[:, 0], tf.gather(noise, index, axis=1), temperature)
-        after_reading = index + _zero_after(drawn)
-        cache = caches.put_back(spec, cache, new, after_reading)
+        uniforms = tf.gather(noise, index, axis=1)
+        draw = lambda params: head.sample(params, uniforms, temperature)  # noqa: E731
+        drawn, cache = draw_site(model, spec, prev, cache, index, context, draw, order or {})
         keep = tf.reshape(tf.gather(known, index, axis=1), (batch,) + (1,) * rank)
         drawn = tf.where(keep, tf.gather(values, index, axis=1), drawn)
         return index + 1, drawn[:, None], cache, ops.slice_update(x, [0, index] + [0] * rank, drawn[:, None])
@@ -138,15 +169,15 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
     def run_sites(first, stop, prev, cache, x):
         return tf.while_loop(lambda index, *_: index < stop, site, (first, prev, cache, x))
 
-    nothing = _nothing(head, (batch, 1))
+    first_prev = nothing(head, (batch, 1))
     if model.block_sizes is None:
-        prev = tf.where(first > 0, values[:, None, ...][:, :, tf.maximum(first - 1, 0)], nothing)
+        prev = tf.where(first > 0, values[:, None, ...][:, :, tf.maximum(first - 1, 0)], first_prev)
         return run_sites(first, sites, prev, cache, values)[3]
 
     def block(size, begin, before, cache, x):
         """One block; blocks that are known as a whole only go through `begin_block`."""
         cache = model.begin_block(before, cache, begin, context)
-        prev = tf.where(begin > 0, before[:, -1:], nothing)
+        prev = tf.where(begin > 0, before[:, -1:], first_prev)
         stop = begin + size
         cache, x = run_sites(tf.where(start >= stop, stop, begin), stop, prev, cache, x)[2:]
         x = tf.ensure_shape(x, values.shape)
@@ -154,7 +185,7 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
 
     begin, x = tf.constant(0), values
     sizes = list(model.block_sizes)
-    before = _nothing(head, (batch, sizes[0]))
+    before = nothing(head, (batch, sizes[0]))
     for size, run_of_blocks in itertools.groupby(sizes):
         stop = begin + size * len(list(run_of_blocks))
         if before.shape[1] != size:  # the first block of a run of another size sees a block of the size before
@@ -167,12 +198,13 @@ def loop(model, noise, values, known, context, temperature, cache, first, start,
     return x
 
 
-def _nothing(head, sites):
+def nothing(head, sites):
+    """`prev` where nothing came before, [*sites, …]."""
     return tf.fill((*sites, *head.site_shape), tf.constant(head.nothing, head.symbol_dtype))
 
 
-def _zero_after(drawn):
-    """0, by way of the symbols: they depend on all that was read, so XLA need not copy what is written at an index."""
+def after(drawn, index):
+    """`index`, by way of the symbols: they depend on all that was read, so XLA need not copy what is then written there."""
     if drawn.dtype.is_floating:
-        return tf.cast(tf.reduce_any(tf.math.is_nan(drawn)), tf.int32)
-    return tf.minimum(tf.reduce_min(drawn), 0)
+        return index + tf.cast(tf.reduce_any(tf.math.is_nan(drawn)), tf.int32)
+    return index + tf.minimum(tf.reduce_min(drawn), 0)

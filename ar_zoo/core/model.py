@@ -112,7 +112,8 @@ class AutoregressiveModel(DensityModel):
                 data float32, and 0.
             cache: as `init_cache` made it or the last step returned it. With blocks, a chunk stays inside one block,
                 and `begin_block` has been called for it.
-            index: scalar, the slot of the first site.
+            index: scalar, the slot of the first site. Without blocks also [B], each row's own first site, which then is
+                its slot, too.
             context: as in `call`.
             positions: int32 [B, K], for ragged rows: each row's own site numbers; -1 holds the row as it is.
             order: as in `call`, of families that have several. `prev`, `index` and `positions` count the sites as they are drawn.

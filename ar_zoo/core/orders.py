@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar_zoo.core.lookup import entries
+
 
 def shuffled(count: int, *seed: int) -> np.ndarray:
     """A permutation of `count` numbers that depends on the seed alone: the same in every version and on every machine.
@@ -31,10 +33,10 @@ def make_orders(num_orders: int, sites: int, seed: int, raster: bool = True) -> 
 
 
 def sites_at(orders, order, place):
-    """The sites at places [n] of one of the orders [orders, S]; of raster order alone the places themselves, looked up nowhere."""
+    """The sites at places of one of the orders [orders, S]; of raster order alone the places themselves, looked up nowhere."""
     if np.array_equal(orders, np.broadcast_to(np.arange(orders.shape[1]), orders.shape)):
         return place
-    return ops.take(orders.ravel(), order * orders.shape[1] + place)
+    return entries(orders.ravel(), order * orders.shape[1] + place)
 
 
 def places(order) -> np.ndarray:

@@ -20,9 +20,11 @@ import numpy as np
 
 from ar_zoo.core.download import download
 from ar_zoo.core.files import atomic_folder, sha256_of
+from ar_zoo.core.filling import filled
 from ar_zoo.core.manifest import FILES, FORMAT_VERSION, read_manifest
 from ar_zoo.core.paths import shipped_folder
-from ar_zoo.core.registry import families, unknown_name
+from ar_zoo.core.registry import families, list_models, unknown_name
+from ar_zoo.core.tensors import TensorFile
 
 
 def save(model, folder, name: str | None = None, weights_dtype: str | None = None, **facts) -> Path:
@@ -50,13 +52,13 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
     with atomic_folder(folder) as temporary:
         config = keras.saving.serialize_keras_object(model)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        arrays = {path: _stored(weight, weights_dtype) for path, weight in named_weights(model).items()}
+        arrays = {path: _stored(value, weights_dtype) for path, value in _values(model).items()}
         (temporary / "weights.safetensors").write_bytes(safetensors.numpy.save(arrays))
         manifest = {
             "format_version": FORMAT_VERSION,
             "name": name or folder.name,
             "family": model.family,
-            "num_weights": int(sum(np.prod(weight.shape) for weight in model.weights)),
+            "num_weights": int(sum(value.size for value in arrays.values())),
             "versions": {"keras": keras.__version__, "ar_zoo": _version()},
             **({"sample_rate": model.sample_rate} if model.sample_rate else {}),
             **({"standard": model.standard} if model.standard else {}),
@@ -71,8 +73,8 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
     return folder
 
 
-def _stored(weight, dtype):
-    value = np.array(weight.value, order="C")
+def _stored(value, dtype):
+    value = np.array(value, order="C")
     return value.astype(dtype) if dtype is not None and value.dtype.kind == "f" else value
 
 
@@ -110,11 +112,27 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
     unknown = sorted(set(overrides) - set(arguments))
     if unknown:
         raise ValueError(f"`load` was given {unknown}, which {cls.__name__} does not have. It has {sorted(arguments)}.")
-    try:
-        model = cls.from_config(arguments | overrides)
-    except TypeError as error:  # what Keras says of objects that it does not know
-        raise ValueError(f"{folder / 'config.json'} cannot be made into a {cls.__name__}: {error}") from None
-    taken, fresh = restore_weights(model, folder / "weights.safetensors", partial=bool(overrides))
+
+    def make():
+        try:
+            return cls.from_config(arguments | overrides)
+        except TypeError as error:  # what Keras says of objects that it does not know
+            raise ValueError(f"{folder / 'config.json'} cannot be made into a {cls.__name__}: {error}") from None
+
+    file, taken, fresh = TensorFile(folder / "weights.safetensors"), [], []
+
+    def prepare(model):
+        for path, weight in named_weights(model).items():
+            fits = file.shapes.get(path) == tuple(weight.shape)
+            if not fits and not overrides:
+                raise ValueError(
+                    f"{file.path}: weight {path!r} should have shape {list(weight.shape)}; the file has "
+                    f"{list(file.shapes[path]) if path in file.shapes else 'none of that name'}."
+                )
+            (taken if fits else fresh).append(path)
+        return lambda path: None if path in fresh else file.read(path)
+
+    model = filled(make, prepare)
     if fresh:
         print(f"{manifest['name']}: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}.")
     try:
@@ -140,6 +158,24 @@ def _read_config(path) -> dict:
     return config
 
 
+def named_layers(layer, prefix: str = "") -> dict:
+    """Every layer within one by the names of those that own it: `block_0/attention/query`."""
+    named = {}
+    for part in layer._layers:
+        named |= {f"{prefix}{part.name}": part} | named_layers(part, f"{prefix}{part.name}/")
+    return named
+
+
+def _values(model) -> dict:
+    """What a preset holds of each weight. Adapters of Keras (LoRA) are added to their matrices, and not kept."""
+    values = {path: weight.value for path, weight in named_weights(model).items()}
+    for path, layer in named_layers(model).items():
+        if getattr(layer, "lora_enabled", False):
+            values[f"{path}/kernel"] = layer.kernel
+            del values[f"{path}/lora_kernel_a"], values[f"{path}/lora_kernel_b"]
+    return values
+
+
 def named_weights(layer, prefix: str = "") -> dict:
     """Every weight by the names of the layers that own it: `block_0/attention/query/kernel`."""
     named = {
@@ -150,31 +186,6 @@ def named_weights(layer, prefix: str = "") -> dict:
             if named.setdefault(name, weight) is not weight:
                 raise ValueError(f"Two weights have the path {name!r}: give the layers names of their own.")
     return named
-
-
-def restore_weights(model, file, partial=False) -> tuple[list[str], list[str]]:
-    """Assigns weights from a file; returns the paths of those taken and those left fresh (only if `partial`)."""
-    from safetensors import SafetensorError, safe_open
-
-    taken, fresh = [], []
-    try:
-        with safe_open(file, framework="numpy") as stored:
-            names = set(stored.keys())
-            for path, weight in named_weights(model).items():
-                shape = tuple(stored.get_slice(path).get_shape()) if path in names else None
-                if shape == tuple(weight.shape):
-                    weight.assign(stored.get_tensor(path))
-                    taken.append(path)
-                elif partial:
-                    fresh.append(path)
-                else:
-                    raise ValueError(
-                        f"{file}: weight {path!r} should have shape {list(weight.shape)}; the file has "
-                        f"{'none of that name' if shape is None else list(shape)}."
-                    )
-    except SafetensorError as error:
-        raise ValueError(f"{file} cannot be read as safetensors ({error}): it was cut short or damaged.") from None
-    return taken, fresh
 
 
 def _migrate(config: dict, manifest: dict) -> dict:
@@ -198,6 +209,12 @@ def locate(name: str) -> Path:
     shipped = shipped_folder("exported") / name
     if re.fullmatch(r"[\w.]+", name) and (shipped / "manifest.json").is_file():
         return shipped
+    if name in list_models():
+        raise ValueError(
+            f"`name` {name!r} has no trained weights. Train it by a recipe (`ar-zoo train`) and give the folder, or take it "
+            f"with random ones: `ar_zoo.create`, `ar-zoo bench` and `ar-zoo export --untrained` do. Pretrained: "
+            f"{', '.join(list_pretrained())}."
+        )
     raise ValueError(
         unknown_name(
             "name", name, list_pretrained(), f"It is no folder either; pretrained: {', '.join(list_pretrained())}."

@@ -8,7 +8,6 @@ import pkgutil
 import re
 
 _FAMILIES: dict[str, type] = {}
-_PUT_OFF = "uninitialized_variables"
 
 
 def register(name_or_class):
@@ -104,14 +103,7 @@ def create(name: str, /, **overrides):
 
 def num_weights(name: str, /, **overrides) -> int:
     """How many weights a preset has, counted from shapes: nothing is allocated, so that any size can be asked for."""
-    import keras
-    from keras.src.backend.common import global_state  # no public name
+    from ar_zoo.core.filling import put_off
 
-    # Keras keeps a list of the weights it has put off, and the next scope to end would make them all: empty it.
-    pending = global_state.get_global_attribute(_PUT_OFF)
-    global_state.set_global_attribute(_PUT_OFF, [])
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            return create(name, **overrides).count_params()
-    finally:
-        global_state.set_global_attribute(_PUT_OFF, pending or [])
+    with put_off():
+        return create(name, **overrides).count_params()

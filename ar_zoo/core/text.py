@@ -1,6 +1,8 @@
-"""Characters as symbols: the alphabet of a text, and both ways between the text and int32 symbols."""
+"""Characters as symbols: the alphabet of a text, and both ways between the text and int32 symbols; text that streams."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -64,14 +66,7 @@ def decode_text(symbols: np.ndarray, alphabet: str) -> str:
 
     Example: `decode_text([2, 0, 1], "abn")` is "nab"
     """
-    letters = _codes(_checked(alphabet))
-    symbols = np.asarray(symbols)
-    if symbols.ndim != 1:
-        raise ValueError(f"symbols must be one-dimensional; got shape {list(symbols.shape)}. Decode row by row.")
-    if symbols.size == 0:
-        return ""
-    if symbols.dtype.kind not in "iu":
-        raise ValueError(f"symbols must be integers; got {symbols.dtype}.")
+    letters, symbols = _codes(_checked(alphabet)), check_symbols(symbols)
     outside = np.flatnonzero((symbols < 0) | (symbols >= len(letters)))
     if len(outside):
         first = int(outside[0])
@@ -80,6 +75,105 @@ def decode_text(symbols: np.ndarray, alphabet: str) -> str:
             f"position {first}. Decode with the alphabet that the model was trained with."
         )
     return letters[symbols].tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def check_symbols(symbols) -> np.ndarray:
+    """Symbols of one text as an array; an error if they are not one-dimensional integers."""
+    symbols = np.asarray(symbols)
+    if symbols.ndim != 1:
+        raise ValueError(f"symbols must be one-dimensional; got shape {list(symbols.shape)}. Decode row by row.")
+    if symbols.size == 0:
+        return symbols.astype(np.int32)
+    if symbols.dtype.kind not in "iu":
+        raise ValueError(f"symbols must be integers; got {symbols.dtype}.")
+    return symbols
+
+
+def prompt_symbols(model, prompt: str) -> np.ndarray:
+    """The symbols of a prompt for a model that is fed a start symbol: where the prompt spells it out, as the chat templates of
+    some models do, it is not fed twice.
+
+    Returns:
+        int32 [length].
+
+    Example: `model.sample(1, prefix=prompt_symbols(model, apply_chat(model.head, messages)), num_sites=200)`
+    """
+    symbols, start = model.head.encode(prompt), getattr(model, "start_symbol", None)
+    return symbols[1:] if start is not None and start in symbols[:1] else symbols
+
+
+def per_text(nats: float, text: str) -> dict:
+    """The size of a text, and what its code length is by it: figures that do not depend on how a model cuts text up.
+
+    Args:
+        nats: −log p of the text.
+
+    Returns:
+        `characters`, `bytes` (of UTF-8), `bits_per_character` and `bits_per_byte`.
+    """
+    characters, size = len(text), len(text.encode("utf-8", "surrogatepass"))
+    bits = nats / math.log(2)
+    return {
+        "characters": characters,
+        "bytes": size,
+        "bits_per_character": bits / characters,
+        "bits_per_byte": bits / size,
+    }
+
+
+class TextStream:
+    """Text as its symbols come. Each piece is certain: what comes later changes none of it, and all the pieces are `decode`
+    of all the symbols.
+
+    A symbol can end within a character; its bytes are held back until the character is whole. So is a run of symbols that
+    are single bytes: one that is damaged is decoded differently from its beginning.
+
+    Args:
+        head: what has `decode`: a head that reads text, or a `Runtime`.
+
+    Example:
+        >>> stream = TextStream(head)
+        >>> for symbol in symbols:
+        ...     print(stream.push(symbol), end="", flush=True)
+        >>> print(stream.flush())
+    """
+
+    # A character has at most four bytes, and a symbol at least one: what begins this far back is not waiting any more.
+    _BACK = 4
+
+    def __init__(self, head):
+        self._head, self._bytes = head, getattr(head, "byte_symbols", frozenset())
+        self._window, self._sent = np.zeros(0, np.int32), 0
+
+    def push(self, symbols) -> str:
+        """The text that becomes certain with one symbol more, or several."""
+        window = np.concatenate([self._window, np.atleast_1d(np.asarray(symbols))]).astype(np.int32)
+        text = self._head.decode(window)
+        certain, run = self._certain(window, text)
+        piece = text[self._sent : certain]
+        if not run and len(window) > self._BACK:
+            # Only the end is decoded anew at the next symbol. Its first symbol may be part of a character: text is counted
+            # from its end.
+            window = window[-self._BACK :]
+            certain = len(self._head.decode(window)) - (len(text) - certain)
+        self._window, self._sent = window, certain
+        return piece
+
+    def flush(self) -> str:
+        """What was held back; the next symbol begins a new text."""
+        piece = self._head.decode(self._window)[self._sent :] if len(self._window) else ""
+        self._window, self._sent = np.zeros(0, np.int32), 0
+        return piece
+
+    def _certain(self, window, text) -> tuple[int, int]:
+        """How many characters of `text` are certain, and how many symbols at the end are a run of bytes."""
+        run = 0
+        while run < len(window) and int(window[-1 - run]) in self._bytes:
+            run += 1
+        if run:
+            before = window[: len(window) - run]
+            return len(self._head.decode(before)) if len(before) else 0, run
+        return len(text) - text.endswith("\ufffd"), 0
 
 
 def _codes(text: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from ar_zoo.heads.mu_law_categorical import MuLawCategorical
 from ar_zoo.heads.normal import Normal
 from ar_zoo.heads.palette_categorical import PaletteCategorical
 from ar_zoo.heads.predictive_logistic_mixture import PredictiveLogisticMixture
+from ar_zoo.heads.tokens import Tokens
 
 __all__ = [
     "Bernoulli",
@@ -24,4 +25,5 @@ __all__ = [
     "Normal",
     "PaletteCategorical",
     "PredictiveLogisticMixture",
+    "Tokens",
 ]

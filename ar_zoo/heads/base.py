@@ -20,6 +20,7 @@ class Head(Configurable):
         noise_shape: shape of the uniform noise that draws one site.
         predicts: whether its parameters start from the pixels around a site; the model then hands what the network
             says through `around(params, neighbours)`, with the colours of `ar_zoo.layers.PixelNeighbours`.
+        reads_text: whether raw data is text.
     """
 
     site_shape: tuple[int, ...] = ()
@@ -27,6 +28,7 @@ class Head(Configurable):
     params_size: int
     noise_shape: tuple[int, ...] = (1,)
     predicts: bool = False
+    reads_text: bool = False
 
     @property
     def symbol_dtype(self) -> str:

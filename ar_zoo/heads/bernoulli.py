@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from ar_zoo.heads.base import Head, greedy_or, positive, softplus
+from ar_zoo.heads.base import Head, softplus
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -27,6 +27,6 @@ class Bernoulli(Head):
         return -softplus(ops.concatenate([params, -params], axis=-1))
 
     def sample(self, params, noise, temperature=1.0):
-        logit = ops.cast(params, "float32")[..., 0]
-        drawn = noise[..., 0] < ops.sigmoid(logit / positive(temperature))
-        return ops.cast(greedy_or(temperature, logit > 0, drawn), "int32")
+        # noise < sigmoid(logit / temperature), solved for the logit: at 0 that takes the likelier symbol by itself.
+        least = ops.cast(temperature, "float32") * (ops.log(noise) - ops.log(1.0 - noise))
+        return ops.squeeze(ops.cast(ops.cast(params, "float32") > least, "int32"), -1)

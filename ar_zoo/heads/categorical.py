@@ -41,12 +41,20 @@ class Categorical(Head):
         self.source_levels = source_levels
 
     @classmethod
-    def from_text(cls, text: str) -> Categorical:
-        """The head for the characters that occur in a text."""
+    def from_text(cls, text: str, num_tokens: int | None = None) -> Categorical:
+        """The head for the characters that occur in a text; or for so many tokens, pieces of words that are learnt from it."""
+        if num_tokens is not None:
+            from ar_zoo.heads.tokens import Tokens
+
+            return Tokens.train(text, num_tokens)
         if "alphabet" not in cls.argument_names():
             raise ValueError(f"`{cls.__name__}` has no alphabet, as text needs: take `Categorical.from_text`.")
         alphabet = alphabet_of(text)
         return cls(len(alphabet), alphabet=alphabet)
+
+    @property
+    def reads_text(self):
+        return self.alphabet is not None
 
     def logits(self, params):
         return params
@@ -61,7 +69,7 @@ class Categorical(Head):
 
     def sample(self, params, noise, temperature=1.0):
         logits = self.logits(ops.cast(params, "float32"))
-        drawn = draw_index(logits / positive(temperature), noise[..., 0])
+        drawn = draw_index(logits / positive(temperature), ops.squeeze(noise, -1))
         return greedy_or(temperature, most_likely(logits), drawn)
 
     def encode(self, values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import ops
 
 from ar_zoo.core.cache import KeyValue, is_scalar
@@ -18,14 +19,18 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         num_heads: heads of queries; divides the channels.
         num_kv_heads: heads of keys and values, shared by groups of queries; divides `num_heads`. 1 is multi-query
             attention, `None` one for each query head.
-        positions: `"none"`, `"learned"`, `"sinusoidal"`, `"rotary"`, or a layer; applied to queries and keys.
+        positions: `"none"`, `"learned"`, `"sinusoidal"`, `"rotary"`, or a layer; applied to queries and keys. `"alibi"`:
+            scores fall with the distance, in each head at its own rate (arXiv:2108.12409).
         max_positions: size of the table of learned positions.
         window: how many entries, itself included, an entry sees; `None` for all.
+        num_sinks: how many of the first entries are seen from everywhere, in spite of a window (arXiv:2309.17453).
         key_units, value_units: channels of all heads' queries (and, with as many heads, keys) and values; divisible by
             `num_heads`. `None` for as many as the input has.
         mix_heads: whether a last dense map leads from the heads' values back to the input's channels; without it they
             come out side by side.
-        use_bias: whether the four projections have biases.
+        use_bias: whether queries, keys and values have biases.
+        out_bias: whether the last map has one; `None` for as `use_bias`.
+        logit_cap: scores are bent to lie within ± this, as cap · tanh(score / cap); `None` for as they are.
         dropout: rate on the attention weights.
 
     Shapes:
@@ -44,10 +49,13 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         positions="none",
         max_positions=None,
         window=None,
+        num_sinks=0,
         key_units=None,
         value_units=None,
         mix_heads=True,
         use_bias=True,
+        out_bias=None,
+        logit_cap=None,
         dropout=0.0,
         **kwargs,
     ):
@@ -56,14 +64,21 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             raise ValueError(f"`num_kv_heads` must divide `num_heads`; got {num_kv_heads} and {num_heads}.")
         if window is not None and window < 1:
             raise ValueError(f"`window` must be at least 1, or None for all; got {window}.")
+        if num_sinks < 0 or (num_sinks and window is None):
+            raise ValueError(f"`num_sinks` must be at least 0, and 0 without a `window`; got {num_sinks}.")
+        if logit_cap is not None and not logit_cap > 0:
+            raise ValueError(f"`logit_cap` must be more than 0, or None; got {logit_cap}.")
         for name, units in (("key_units", key_units), ("value_units", value_units)):
             if units is not None and (units < 1 or units % num_heads):
                 raise ValueError(f"`{name}` must be a multiple of `num_heads` ({num_heads}), or None; got {units}.")
         self.num_heads, self.num_kv_heads, self.positions = num_heads, num_kv_heads, positions
         self.key_units, self.value_units, self.mix_heads = key_units, value_units, mix_heads
-        self.max_positions, self.window, self.use_bias, self.dropout = max_positions, window, use_bias, dropout
+        self.max_positions, self.window, self.num_sinks = max_positions, window, num_sinks
+        self.use_bias, self.out_bias, self.logit_cap, self.dropout = use_bias, out_bias, logit_cap, dropout
         self._kv_heads = num_kv_heads or num_heads
-        self._scheme = get_positions(positions, max_positions, name="positions", dtype=self.dtype_policy)
+        self._alibi = positions == "alibi"
+        scheme = "none" if self._alibi else positions
+        self._scheme = get_positions(scheme, max_positions, name="positions", dtype=self.dtype_policy)
         self._dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, x_shape, source_shape=None):
@@ -73,15 +88,16 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         self._size = (self.key_units or units) // self.num_heads
         self._value_size = (self.value_units or units) // self.num_heads
 
-        def dense(name, channels, size):
-            layer = keras.layers.Dense(size, use_bias=self.use_bias, name=name, dtype=self.dtype_policy)
+        def dense(name, channels, size, use_bias=self.use_bias):
+            layer = keras.layers.Dense(size, use_bias=use_bias, name=name, dtype=self.dtype_policy)
             layer.build((None, None, channels))
             return layer
 
         self._query = dense("query", units, self.num_heads * self._size)
         self._key = dense("key", source_units, self._kv_heads * self._size)
         self._value = dense("value", source_units, self._kv_heads * self._value_size)
-        self._out = dense("out", self.num_heads * self._value_size, units) if self.mix_heads else None
+        out_bias = self.use_bias if self.out_bias is None else self.out_bias
+        self._out = dense("out", self.num_heads * self._value_size, units, out_bias) if self.mix_heads else None
         if not self._scheme.built:
             self._scheme.build((None, None, self._size))
 
@@ -101,8 +117,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         )
 
     def _attend(self, query, stretches, training=False, keys_first=False):
-        """query [B, KV, G·T, D]; for each stretch of entries: key, value [B, KV, S, D], allowed [B or 1, T, S]."""
-        scores = [self._scores(query, key, allowed, keys_first) for key, _, allowed in stretches]
+        """query [B, KV, G·T, D]; for each stretch of entries: key, value [B, KV, S, D], bias [B or 1, KV or 1, G·T, S]."""
+        scores = [self._scores(query, key, bias, keys_first) for key, _, bias in stretches]
         scores = ops.concatenate(scores, axis=-1)
         # Keras warns of a softmax over a single entry, which the first of a sequence is.
         weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
@@ -113,33 +129,55 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             stop = None if value is stretches[-1][1] else start + value.shape[2]
             mixed = mixed + ops.matmul(weights[..., start:stop], value)
             start = stop
-        length = ops.shape(stretches[0][2])[1]
+        length = ops.shape(query)[2] // (self.num_heads // self._kv_heads)
         mixed = ops.transpose(ops.reshape(mixed, (-1, self.num_heads, length, self._value_size)), (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, length, self.num_heads * self._value_size))
         return mixed if self._out is None else self._out(mixed)
 
-    def _scores(self, query, key, allowed, keys_first):
+    def _scores(self, query, key, bias, keys_first):
         if keys_first:
             scores = ops.transpose(ops.einsum("bksd,bkqd->bksq", key, query), (0, 1, 3, 2))
         else:
             scores = ops.einsum("bkqd,bksd->bkqs", query, key)
         scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
-        # Added and not selected: LiteRT's fast kernels know no selection. What is not allowed has a weight of 0 exactly.
-        bias = ops.where(allowed, ops.cast(0.0, scores.dtype), ops.cast(-1e9, scores.dtype))
+        scale, bias = self._size**-0.5, ops.cast(bias, scores.dtype)
+        if self.logit_cap is not None:
+            return self.logit_cap * ops.tanh(scores * (scale / self.logit_cap)) + bias
         # Scaled last. Scaled queries: converters would multiply it into their weights, which then leave the grid of their
         # quantisation. Scaled before the bias: TensorFlow without XLA would fuse all three into a kernel that crawls.
-        return (scores + ops.tile(bias, (1, self.num_heads // self._kv_heads, 1))[:, None]) * self._size**-0.5
+        return (scores + bias) * scale
 
-    def _allowed(self, query_at, key_at):
-        """Which keys a query sees, from positions [..., T] and [..., S]; -1 is an empty slot."""
+    def _bias(self, query_at, key_at):
+        """What is added to scores, from positions [..., T] and [..., S] (-1 is an empty slot): [B or 1, KV or 1, G·T, S].
+
+        What is not allowed gets so little that its weight is 0 exactly. Added and not selected: LiteRT's fast kernels know
+        no selection.
+        """
         query_at, key_at = ops.expand_dims(query_at, -1), ops.expand_dims(key_at, -2)
-        allowed = ops.logical_and(key_at >= 0, key_at <= query_at)
-        return allowed if self.window is None else ops.logical_and(allowed, query_at - key_at < self.window)
+        distance, allowed = query_at - key_at, ops.logical_and(key_at >= 0, key_at <= query_at)
+        if self.window is not None:
+            near = distance < self.window
+            near = ops.logical_or(near, key_at < self.num_sinks) if self.num_sinks else near
+            allowed = ops.logical_and(allowed, near)
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        bias = ops.where(allowed, ops.cast(0.0, dtype), ops.cast(-1e9, dtype))
+        bias = bias if len(bias.shape) == 3 else bias[None]
+        groups = self.num_heads // self._kv_heads
+        if not self._alibi:
+            return ops.tile(bias, (1, groups, 1))[:, None]
+        slopes = alibi_slopes(self.num_heads)
+        if self.logit_cap is None:
+            slopes = slopes * self._size**0.5  # the scale that follows takes it away
+        distance = ops.expand_dims(distance, 1) if len(distance.shape) == 3 else distance[None, None]
+        bias = ops.expand_dims(bias, 1) - ops.convert_to_tensor(slopes[:, None, None], dtype) * ops.cast(
+            distance, dtype
+        )
+        return ops.reshape(bias, (-1, self._kv_heads, groups * ops.shape(bias)[2], ops.shape(bias)[3]))
 
     def call(self, x, source=None, training=False):
         at = ops.arange(ops.shape(x)[1])
         query, key, value = self._project(x, source, at)
-        return self._attend(query, [(key, value, self._allowed(at, at)[None])], training=training)
+        return self._attend(query, [(key, value, self._bias(at, at))], training=training)
 
     def cache_spec(self, max_entries: int) -> dict:
         """One tensor for the keys and one for the values, [B, heads, entries, size]."""
@@ -155,7 +193,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         Args:
             x: [B, K, units].
             cache: as `cache_spec` describes it.
-            index: scalar, the slot of the first of them; or [B], a slot for each row (then K = 1).
+            index: scalar, the slot of the first of them; or [B], one for each row.
             query_at: [K] or [B, K], their positions.
             key_at: [entries] or [B, entries], the positions that the slots hold; -1 is empty. Slots from `index` on do
                 not count.
@@ -168,7 +206,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         kinds = self.cache_spec(key_at.shape[-1])
         first_new = index if is_scalar(index) else ops.expand_dims(index, 1)
         held_at = ops.where(ops.arange(key_at.shape[-1]) < first_new, key_at, -1)
-        held, new = (_batched(self._allowed(query_at, at)) for at in (held_at, query_at))
+        held, new = (self._bias(query_at, at) for at in (held_at, query_at))
         # One query is a matrix times a vector: XLA then reads the keys as they lie if they come first, LiteRT if second.
         keys_first = x.shape[1] == 1 and not kinds["key"].exported(cache["key"])
         stretches = [
@@ -182,5 +220,9 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         return self._attend(query, stretches, keys_first=keys_first), cache
 
 
-def _batched(allowed):
-    return allowed if len(allowed.shape) == 3 else allowed[None]
+def alibi_slopes(num_heads: int) -> np.ndarray:
+    """How fast each head's scores fall: 2^(-8/n), 2^(-16/n), …; of other numbers than powers of two as in the paper's code."""
+    whole = 2 ** int(np.log2(num_heads))
+    slopes = 2.0 ** (-8.0 / whole * np.arange(1, whole + 1))
+    between = 2.0 ** (-4.0 / whole * np.arange(1, 2 * (num_heads - whole), 2))
+    return np.concatenate([slopes, between])

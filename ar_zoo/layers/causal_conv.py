@@ -69,7 +69,7 @@ class DilatedCausalConv1D(Configurable, keras.layers.Layer):
         Args:
             x: [B, K, channels].
             line: the queue, as `cache_spec` describes it.
-            index: number of inputs seen before; a scalar, or [B] (then K = 1).
+            index: number of inputs seen before; a scalar, or [B].
 
         Returns:
             ([B, K, filters], the new queue).

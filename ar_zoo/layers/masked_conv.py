@@ -244,7 +244,7 @@ class MaskedConv2D(Configurable, keras.layers.Layer):
         Args:
             x: [B, K, channels], the pixels; of type A those before each.
             line: state of `line_spec(width)`.
-            index: number of the first pixel; a scalar, or [B] (then K = 1).
+            index: number of the first pixel; a scalar, or [B].
             inside: what `inside` gives for the pixels' columns, [K, taps, 1] or [B, K, taps, 1].
             width: pixels in a row.
 

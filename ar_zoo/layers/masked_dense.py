@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core.config import Configurable
+from ar_zoo.core.lookup import entries
 
 
 def spread_degrees(units: int, sites: int) -> np.ndarray:
@@ -27,6 +28,18 @@ def units_of_degree(degrees: np.ndarray, sites: int) -> np.ndarray:
             units = np.flatnonzero(own == degree)
             row[degree, : len(units)] = units
     return np.concatenate(table)
+
+
+def reached(number, least, dtype):
+    """1 where a whole number is at least another, else 0.
+
+    Example:
+        >>> reached(np.array([1, 2, 3]), 2, "float32")
+        <tf.Tensor: shape=(3,), dtype=float32, numpy=array([0., 1., 1.], dtype=float32)>
+    """
+    # In floats, which LiteRT computes faster than it compares. The number 1 joins the constant one of both, if one is.
+    ahead = (ops.cast(number, "float32") + 1.0) - ops.cast(least, "float32")
+    return ops.cast(ops.minimum(ops.relu(ahead), 1.0), dtype)
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -83,27 +96,27 @@ class MaskedDense(Configurable, keras.layers.Layer):
         x = ops.matmul(x, kernel)
         return x + ops.cast(self.bias, x.dtype) if self.use_bias else x
 
-    # Cached: what a step reads of the kernel.
+    # Cached: what a step reads of the kernel. The rows are those of all events, [n, columns], or of each, [B, n, columns].
 
-    def rows(self, number, size: int = 1):
-        """Rows of the kernel, without a mask, `size` of them from number · size on: `number` [n, …] → [n, rows, columns]."""
-        kernel = ops.reshape(self.kernel, (-1, size, self.kernel.shape[1]))
-        rows = ops.cast(ops.take(kernel, number, axis=0), self.compute_dtype)
-        return ops.reshape(rows, (number.shape[0], -1, self.kernel.shape[1]))
+    def rows(self, number, size: int | None = None):
+        """Rows of the kernel, without a mask: those of numbers [..., n], or, of number [...], `size` from number · size on."""
+        kernel = self.kernel if size is None else ops.reshape(self.kernel, (-1, size, self.kernel.shape[1]))
+        return ops.cast(entries(kernel, number), self.compute_dtype)
 
     def added(self, x, rows):
-        """What some inputs `x` [B, n], whose rows are [1, n, units] or [B, n, units], add to every output: [B, units]."""
-        if rows.shape[0] == 1:
-            return ops.matmul(x, ops.squeeze(rows, 0))
+        """What some inputs `x` [B, n] add to every output, by their rows: [B, units]."""
+        if len(rows.shape) == 2:
+            return ops.matmul(x, rows)
         return ops.sum(ops.expand_dims(x, -1) * rows, axis=1)
 
     def outputs(self, x, number, size: int):
-        """Group `number` [1] or [B] of `size` outputs, of a layer that is stored by output: [B, size]."""
+        """Group `number`, one or [B], of `size` outputs, of a layer that is stored by output: [B, size]."""
         rows = self.rows(number, size)
-        if rows.shape[0] == 1:
-            out = ops.matmul(x, ops.transpose(ops.squeeze(rows, 0)))
-        else:
-            out = ops.sum(ops.expand_dims(x, 1) * rows, axis=-1)
+        out = (
+            ops.matmul(x, ops.transpose(rows))
+            if len(rows.shape) == 2
+            else ops.sum(ops.expand_dims(x, 1) * rows, axis=-1)
+        )
         if not self.use_bias:
             return out
-        return out + ops.take(ops.reshape(ops.cast(self.bias, out.dtype), (-1, size)), number, axis=0)
+        return out + entries(ops.reshape(ops.cast(self.bias, out.dtype), (-1, size)), number)

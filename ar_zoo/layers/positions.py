@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
 from keras import ops
 
 from ar_zoo.core.config import Configurable
+from ar_zoo.layers.rotary import RotaryPositions, angles_of, rotary_frequencies
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -60,33 +59,9 @@ class SinusoidalPositions(Configurable, keras.layers.Layer):
             raise ValueError(f"Sinusoidal positions need an even number of channels; the input has {input_shape[-1]}.")
 
     def call(self, x, positions):
-        angles = _angles(positions, x.shape[-1], self.max_wavelength, self.compute_dtype)
+        frequencies, _ = rotary_frequencies(x.shape[-1], self.max_wavelength)
+        angles = angles_of(positions, frequencies, self.compute_dtype)
         return x + _like(ops.cast(ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1), self.compute_dtype), x)
-
-
-@keras.saving.register_keras_serializable(package="ar_zoo")
-class RotaryPositions(Configurable, keras.layers.Layer):
-    """Turns pairs of channels by an angle proportional to the position (RoFormer, arXiv:2104.09864).
-
-    Pairs are (i, i + D/2), the layout of GPT-NeoX and Llama.
-
-    Args:
-        max_wavelength: the base of the geometric series of frequencies.
-    """
-
-    def __init__(self, max_wavelength=10_000, **kwargs):
-        super().__init__(**kwargs)
-        self.max_wavelength = max_wavelength
-
-    def build(self, input_shape):
-        if input_shape[-1] % 2:
-            raise ValueError(f"Rotary positions need an even number of channels; the input has {input_shape[-1]}.")
-
-    def call(self, x, positions):
-        angles = _angles(positions, x.shape[-1], self.max_wavelength, self.compute_dtype)
-        cos, sin = (_like(ops.cast(f(angles), self.compute_dtype), x) for f in (ops.cos, ops.sin))
-        a, b = ops.split(x, 2, axis=-1)
-        return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
 _SCHEMES = {
@@ -108,14 +83,6 @@ def get_positions(scheme, max_positions=None, **kwargs):
             raise ValueError("`max_positions` must be given with learned positions.")
         return LearnedPositions(max_positions, **kwargs)
     return _SCHEMES[scheme](**kwargs)
-
-
-def _angles(positions, units, max_wavelength, compute_dtype):
-    # At least in float32: a bfloat16 angle is wrong by whole turns after a few hundred positions.
-    dtype = "float64" if compute_dtype == "float64" else "float32"
-    exponent = ops.arange(0, units, 2, dtype=dtype) / units
-    frequencies = ops.exp(-exponent * math.log(max_wavelength))
-    return ops.expand_dims(ops.cast(positions, dtype), -1) * frequencies
 
 
 def _like(table, x):

@@ -26,6 +26,19 @@ def test_key_value(axis):
     assert kind.write(value, new.astype("float64"), 5).dtype == "float32"
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_key_value_of_rows_apart(axis):
+    """Each row's entries begin at its own slot; those past the end are dropped."""
+    kind = KeyValue((2, 5, 3) if axis else (5, 2, 3), axis=axis)
+    new = np.random.default_rng(0).normal(size=(3, 2, 2, 3)).astype("float32")
+    value = np.asarray(kind.write(kind.init(3), ops.convert_to_tensor(new), ops.convert_to_tensor([0, 3, 4])))
+    expected = np.zeros((3, 5, 2, 3), "float32")
+    if axis:
+        value, new = np.swapaxes(value, 1, 2), np.swapaxes(new, 1, 2)
+    expected[0, 0:2], expected[1, 3:5], expected[2, 4] = new[0], new[1], new[2, 0]
+    np.testing.assert_array_equal(value, expected)
+
+
 def test_state():
     np.testing.assert_array_equal(np.asarray(State((3,), "int32", fill=-1).init(2)), np.full((2, 3), -1, np.int32))
 
@@ -50,6 +63,45 @@ def test_delay_line(taps, ragged):
                 chunk = kind.extend(lines[first], ops.convert_to_tensor(pushed[:, first : t + 1]), first)
                 np.testing.assert_array_equal(np.asarray(chunk["ring"]), np.asarray(line["ring"]))
             lines.append(line)
+
+
+@pytest.mark.parametrize("taps", [(1,), (4, 2)])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_chunk_of_which_a_part_is_kept(taps, ragged):
+    """Chunks of three, longer and shorter than the queue; rows that are apart keep numbers of their own."""
+    kind, generator = DelayLine((2,), taps), np.random.default_rng(0)
+    spec, kept = {"line": kind, "keys": KeyValue((40, 2))}, [[] for _ in range(3)]
+    cache = caches.init_cache(spec, 3)
+    for _ in range(8):
+        seen = [len(row) for row in kept]
+        index = ops.convert_to_tensor(seen) if ragged else seen[0]
+        chunk = generator.normal(size=(3, 3, 2)).astype("float32")
+        accepted = generator.integers(1, 4, 3) if ragged else np.full(3, generator.integers(1, 4))
+        lent = caches.taken_chunk(spec, cache, index)
+        for row, history in zip(kept, np.asarray(lent["line"]["history"]), strict=True):
+            np.testing.assert_array_equal(history, np.concatenate([np.zeros((kind.depth, 2)), *row])[-kind.depth :])
+        kept = [row + [chunk[b, k : k + 1] for k in range(accepted[b])] for b, row in enumerate(kept)]
+        new = {"line": kind.extend(lent["line"], ops.convert_to_tensor(chunk), index), "keys": {"new": chunk}}
+        cache = caches.commit(spec, cache, new, index, ops.convert_to_tensor(accepted))
+        for row, keys in zip(kept, np.asarray(cache["keys"]), strict=True):
+            np.testing.assert_array_equal(keys[: len(row)], np.concatenate(row))
+
+
+def test_rows_of_a_delay_line_that_are_apart():
+    """A chunk through rings that stand at different places."""
+    kind, pushed = DelayLine((2,), (3, 1)), np.random.default_rng(0).normal(size=(2, 9, 2)).astype("float32")
+    line, index = kind.init(2), np.array([2, 4], np.int32)
+    for t in range(4):
+        line = caches.hold(ops.convert_to_tensor(index > t), kind.push(line, pushed[:, t], t), line)
+    chunk = np.stack([pushed[b, i : i + 2] for b, i in enumerate(index)])
+    line = kind.extend(line, ops.convert_to_tensor(chunk), ops.convert_to_tensor(index))
+    history = np.asarray(kind.history(line, ops.convert_to_tensor(index + 2)))
+    np.testing.assert_array_equal(history, np.stack([pushed[b, i - 1 : i + 2] for b, i in enumerate(index)]))
+
+
+def test_what_can_rewind():
+    assert caches.can_rewind({"a": {"b": DelayLine((2,), (1,))}, "c": KeyValue((3,))})
+    assert not caches.can_rewind({"a": {"b": State((2,))}, "c": KeyValue((3,))})
 
 
 def test_a_chunk_of_an_exported_delay_line():
@@ -95,6 +147,8 @@ def test_site_by_site():
     """A step of single sites serves chunks and rows that wait."""
 
     class Counter:
+        num_sites = None
+
         @caches.site_by_site
         def step(self, prev, cache, index, context=None):
             total = cache["total"] + prev[:, 0]
@@ -110,3 +164,8 @@ def test_site_by_site():
     np.testing.assert_array_equal(np.asarray(after["total"]), [1 + 3, 5])
     assert np.asarray(outputs)[0, [0, 2]].tolist() == [1, 104]
     assert np.asarray(outputs)[1, 1] == 5
+    Counter.num_sites = 6  # no step sees a site that events have not
+    outputs, _ = Counter().step(prev, cache, 5)
+    np.testing.assert_array_equal(np.asarray(outputs), [[501, 503, 506], [504, 509, 515]])
+    outputs, _ = Counter().step(prev, cache, 0, positions=positions)
+    assert np.asarray(outputs)[0, 1] == 3

@@ -34,6 +34,7 @@ def assert_same(one, other, **tolerance):
         np.testing.assert_allclose(a, b, **({"rtol": 0, "atol": 1e-6} | tolerance))
 
 
+@pytest.mark.slow
 def test_one_step_is_the_gradient_of_the_mean_log_likelihood():
     model, x = learner(), laws.events(text(), 4)
     before = weights(model)

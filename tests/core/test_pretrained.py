@@ -315,6 +315,8 @@ def test_names():
     for name in ("gated_pixel_cn.mnist", "../pretrained", "a/b"):
         with pytest.raises(ValueError, match=rf"`name` '{name}' is not known\..*It is no folder either; pretrained:"):
             ar_zoo.load(name)
+    with pytest.raises(ValueError, match=r"'maf.tiny' has no trained weights. Train it by a recipe"):
+        ar_zoo.load("maf.tiny")
     assert ar_zoo.list_pretrained() == sorted(ar_zoo.list_pretrained())
 
 

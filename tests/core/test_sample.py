@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ar_zoo.core.generate import _MOST_COMPILED, compiled
 from tests.core.models import colour, image, sound, text
 
 # Each shape is compiled once: three samples everywhere, and one length.
@@ -128,3 +129,15 @@ def test_weights_that_change_are_seen_by_the_compiled_loop():
     model.set_weights(saved)
     assert not np.array_equal(before, changed)
     np.testing.assert_array_equal(model.sample(3), before)
+
+
+def test_compiled_functions_are_kept_up_to_a_number():
+    """The same one for a key that is asked for again, the oldest dropped for new ones: processors come and go."""
+    model, one, other = text(), lambda model: 1, lambda model: 2
+    first = compiled(model, "first", one)
+    assert compiled(model, "first", other) is first
+    for key in range(_MOST_COMPILED):
+        compiled(model, key, one)
+    assert len(model.__dict__["_ar_zoo_compiled"]) == _MOST_COMPILED
+    assert compiled(model, "first", other) is not first
+    model.__dict__["_ar_zoo_compiled"].clear()

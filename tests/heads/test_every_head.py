@@ -24,6 +24,7 @@ from ar_zoo.heads import (
     MuLawCategorical,
     PaletteCategorical,
     PredictiveLogisticMixture,
+    Tokens,
 )
 from tests.heads import test_continuous
 
@@ -36,6 +37,7 @@ HEADS = [
     DiscretizedLogisticMixture(3, 9, channels=1),
     DiscretizedLogisticMixture(2, 4, channels=3),
     PredictiveLogisticMixture(3, outside=1, mirror=False),
+    Tokens('{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3}, "merges": [["a", "b"]]}}', 5),
 ]
 
 
@@ -170,7 +172,8 @@ def test_copies_are_equal(head):
     assert copy == head
     assert hash(copy) == hash(head)
     assert copy == type(head).from_config(head.get_config())
-    assert eval(repr(head), vars(heads)) == head
+    if not isinstance(head, Tokens):  # a tokenizer has megabytes
+        assert eval(repr(head), vars(heads)) == head
 
 
 def test_heads_differ_by_their_arguments():

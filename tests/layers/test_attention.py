@@ -9,6 +9,7 @@ from keras import ops
 
 from ar_zoo.core.cache import init_cache
 from ar_zoo.layers import CausalSelfAttention
+from ar_zoo.layers.attention import alibi_slopes
 from tests.layers.cases import randomised
 from tests.layers.test_positions import reference
 
@@ -23,7 +24,11 @@ CASES = [
     dict(num_heads=4, num_kv_heads=2, positions="rotary", window=4),
     dict(num_heads=2, key_units=6, value_units=10, mix_heads=False),
     dict(num_heads=4, num_kv_heads=2, key_units=8, value_units=4),
+    dict(num_heads=4, num_kv_heads=2, window=3, num_sinks=2, use_bias=False, out_bias=True),
+    dict(num_heads=4, num_kv_heads=2, positions="alibi", out_bias=False),
+    dict(num_heads=2, positions="alibi", logit_cap=0.7, window=4),
 ]
+SLOPES = {2: [2**-4, 2**-8], 4: [2**-2, 2**-4, 2**-6, 2**-8]}
 
 
 def make(arguments, source=None):
@@ -37,28 +42,36 @@ def naive(layer, x, source=None):
     """One row, one query, one head at a time."""
     source = x if source is None else source
 
-    def project(dense, heads, x):
-        y = x @ np.asarray(dense.kernel.value)
-        y = y + np.asarray(dense.bias.value) if layer.use_bias else y
-        return y.reshape(*x.shape[:2], heads, -1)
+    def dense(layer, x):
+        y = x @ np.asarray(layer.kernel.value)
+        return y + np.asarray(layer.bias.value) if layer.use_bias else y
+
+    def project(layer, heads, x):
+        return dense(layer, x).reshape(*x.shape[:2], heads, -1)
 
     heads, kv_heads = layer.num_heads, layer.num_kv_heads or layer.num_heads
     query, key = project(layer._query, heads, x), project(layer._key, kv_heads, source)
     value = project(layer._value, kv_heads, source)
     at = np.arange(x.shape[1])
     table = np.asarray(layer._scheme.table.value) if layer.positions == "learned" else None
-    query, key = (reference(layer.positions, y, at[:, None], table, 10_000) for y in (query, key))
+    alibi = layer.positions == "alibi"
+    scheme = "none" if alibi else layer.positions
+    query, key = (reference(scheme, y, at[:, None], table, 10_000) for y in (query, key))
     mixed = np.zeros((*x.shape[:2], heads, value.shape[-1]))
     for b, t, h in np.ndindex(*mixed.shape[:3]):
         shared = h // (heads // kv_heads)
-        seen = np.arange(0 if layer.window is None else max(0, t - layer.window + 1), t + 1)
+        seen = np.array([s for s in at[: t + 1] if layer.window is None or t - s < layer.window or s < layer.num_sinks])
         scores = key[b, seen, shared] @ query[b, t, h] / np.sqrt(query.shape[-1])
+        if layer.logit_cap is not None:
+            scores = layer.logit_cap * np.tanh(scores / layer.logit_cap)
+        if alibi:
+            scores = scores - SLOPES[heads][h] * (t - seen)
         weights = np.exp(scores - scores.max())
         mixed[b, t, h] = weights @ value[b, seen, shared] / weights.sum()
     if not layer.mix_heads:
         return mixed.reshape(*x.shape[:2], -1)
-    out = mixed.reshape(*x.shape[:2], -1) @ np.asarray(layer._out.kernel.value)
-    return out + np.asarray(layer._out.bias.value) if layer.use_bias else out
+    assert layer._out.use_bias == (layer.use_bias if layer.out_bias is None else layer.out_bias)
+    return dense(layer._out, mixed.reshape(*x.shape[:2], -1))
 
 
 @pytest.mark.parametrize("arguments", CASES, ids=str)
@@ -118,6 +131,14 @@ def test_keys_and_values_of_another_source(arguments):
             y, cache = layer.step(query, cache, index, places[:, None], np.arange(_LENGTH, dtype="int32"), key)
             np.testing.assert_allclose(np.asarray(y)[rows, 0], expected[rows, places[rows]], atol=1e-11)
             places = places + 1
+
+
+def test_slopes_of_heads():
+    """Of powers of two a geometric series from 2^(-8/n) to 2^-8; of others, those and every other one of twice as many."""
+    np.testing.assert_allclose(alibi_slopes(8), 2.0 ** -np.arange(1, 9))
+    twelve = [*2.0 ** -np.arange(1, 9), *2.0 ** -(np.arange(1, 9, 2) / 2)]
+    np.testing.assert_allclose(alibi_slopes(12), twelve)
+    np.testing.assert_allclose(alibi_slopes(1), [2**-8])
 
 
 def test_dropout_acts_in_training_only():

@@ -117,6 +117,7 @@ def test_layers_use_the_backend_neutral_part_of_keras_only():
             "cache.State",
             "cache.DelayLine",
             "cache.Link",
+            "lookup.entries",
             "cache.is_scalar",
             "config.Configurable",
         )

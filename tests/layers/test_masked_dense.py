@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ar_zoo.layers import MaskedDense, indicators
+from ar_zoo.layers.masked_dense import reached
 from tests.layers.cases import randomised, values
 
 
@@ -44,20 +45,25 @@ def test_values(strict, by_output, use_bias):
     assert np.abs(found - everything).max() > 0.1
 
 
-@pytest.mark.parametrize("groups", [[1], [1, 0]])
+@pytest.mark.parametrize("groups", [1, [1, 0]])
 def test_a_step_reads_rows(groups):
     x, groups = values((2, 2)).astype("float64"), np.array(groups)
     layer = made()
     kernel = np.asarray(layer.kernel)
     wanted = np.stack([row @ kernel[2 * g : 2 * g + 2] for row, g in zip(x, np.resize(groups, 2), strict=True)])
     np.testing.assert_allclose(layer.added(x, layer.rows(groups, 2)), wanted, rtol=1e-12)
-    units = np.stack([2 * groups, 2 * groups + 1], axis=1)
+    units = np.stack([2 * groups, 2 * groups + 1], axis=-1)
     np.testing.assert_allclose(layer.added(x, layer.rows(units)), wanted, rtol=1e-12)
 
     layer, x = made(by_output=True), values((2, 4)).astype("float64")
     whole = x @ np.asarray(layer.kernel).T + np.asarray(layer.bias)
     wanted = np.stack([row[3 * g : 3 * g + 3] for row, g in zip(whole, np.resize(groups, 2), strict=True)])
     np.testing.assert_allclose(layer.outputs(x, groups, 3), wanted, rtol=1e-12)
+
+
+def test_reached():
+    found = np.asarray(reached(np.array([[0], [7]]), np.array([-1, 0, 1, 7, 8, 900]), "float32"))
+    assert found.tolist() == [[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0]]
 
 
 def test_indicators():

@@ -12,6 +12,7 @@ from ar_zoo.layers import (
     SinusoidalPositions,
     get_positions,
 )
+from ar_zoo.layers.rotary import rotary_frequencies
 from tests.layers.cases import randomised
 
 SCHEMES = ("none", "learned", "sinusoidal", "rotary")
@@ -53,6 +54,55 @@ def test_formula(scheme, heads):
     for at in (shared, ragged):
         expected = reference(scheme, x, at.reshape(*at.shape, *([1] * len(heads))), table)
         np.testing.assert_allclose(np.asarray(layer(x, at)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        ({"rope_type": "linear", "factor": 4.0}, lambda f, base: f / 4),
+        ({"type": "ntk", "factor": 4.0}, lambda f, base: (base * 4 ** (8 / 6)) ** (-np.arange(4) / 4)),
+        ({"rope_type": "factors", "factors": [1, 2, 4, 8]}, lambda f, base: f / [1, 2, 4, 8]),
+        ({"rope_type": "default"}, lambda f, base: f),
+    ],
+    ids=["linear", "ntk", "factors", "default"],
+)
+def test_stretched_frequencies(scaling, expected):
+    """YaRN's and Llama 3's are compared with transformers' in tests/interop."""
+    plain, one = rotary_frequencies(8, 10_000)
+    found, magnitude = rotary_frequencies(8, 10_000, scaling)
+    np.testing.assert_allclose(found, expected(plain, 10_000), rtol=1e-12)
+    assert one == magnitude == 1.0
+
+
+def test_yarn_keeps_the_fast_and_stretches_the_slow():
+    scaling = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 512}
+    plain, _ = rotary_frequencies(64, 10_000)
+    found, magnitude = rotary_frequencies(64, 10_000, scaling)
+    ratio = found / plain
+    turns = 512 * plain / (2 * np.pi)
+    np.testing.assert_allclose(ratio[turns > 40], 1.0)
+    np.testing.assert_allclose(ratio[turns < 0.7], 1 / 8)
+    assert (np.diff(ratio) <= 0).all()
+    assert magnitude == pytest.approx(0.1 * np.log(8) + 1)
+    assert rotary_frequencies(64, 10_000, scaling | {"attention_factor": 1.5})[1] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("scaling", "says"),
+    [
+        ("linear", "`rope_scaling` must be a dict"),
+        (
+            {"rope_type": "dynamic"},
+            "'rope_type' of 'default', 'linear', 'factors', 'ntk', 'yarn', 'llama3'; got 'dynamic'",
+        ),
+        ({"rope_type": "yarn", "factor": 2.0}, "needs a number 'original_max_position_embeddings' above 0; got None"),
+        ({"rope_type": "linear", "factor": True}, "needs a number 'factor' above 0; got True"),
+    ],
+    ids=str,
+)
+def test_refused_scaling(scaling, says):
+    with pytest.raises(ValueError, match=says):
+        RotaryPositions(scaling=scaling)
 
 
 def test_rotary_scores_depend_on_distance_alone():
