@@ -16,12 +16,13 @@ from keras import ops
 
 from ar_zoo.core import arguments
 from ar_zoo.core.cache import State, site_by_site
+from ar_zoo.core.lookup import entries
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import CategoricalEnergy, Energy
 from ar_zoo.layers import MaskedDense, indicators
 from ar_zoo.layers.activation import get_activation
-from ar_zoo.layers.masked_dense import spread_degrees, units_of_degree
+from ar_zoo.layers.masked_dense import reached, spread_degrees, units_of_degree
 
 
 @register("aem")
@@ -87,29 +88,27 @@ class AEM(AutoregressiveModel):
 
     @site_by_site
     def step(self, prev, cache, index, context=None):
-        # Rows that wait are at -1; the end of a long chunk lies past the last site, and nobody reads what it gives.
-        place = ops.clip(ops.reshape(index, (-1,)), 0, self.num_sites - 1)
-        degrees, at = ops.expand_dims(self._degrees, 0), ops.expand_dims(place, 1)
+        degrees, at = ops.expand_dims(self._degrees, 0), ops.expand_dims(index, -1)
         x, new = self._inputs(ops.reshape(prev, (-1,))), {}
-        finished = ops.take(self._finished, place, axis=0)
+        finished = entries(self._finished, index)
         chosen = indicators(finished, 0, self.units, x.dtype)
         rows = ops.minimum(finished, self.units - 1)
 
         def after(layer, added):
             sums = cache[layer.name]
-            new[layer.name] = sums = sums + ops.cast(added, sums.dtype) * ops.cast(degrees >= at, sums.dtype)
+            new[layer.name] = sums = sums + ops.cast(added, sums.dtype) * reached(degrees, at, sums.dtype)
             return ops.cast(sums, x.dtype) + ops.cast(layer.bias, x.dtype)
 
         def fed(layer, h):
             newest = ops.sum(chosen * ops.expand_dims(self._activate(h), 1), axis=-1)
             return after(layer, layer.added(newest, layer.rows(rows)))
 
-        before = ops.maximum(place - 1, 0)  # at place 0 nothing is added
+        before = ops.maximum(index - 1, 0)  # at place 0 nothing is added
         h = after(self._input, self._input.added(x, self._input.rows(before, self._features)))
         for inner, outer in zip(self._inner, self._outer, strict=True):
             h = h + fed(outer, fed(inner, h))
-        h = self._activate(h) * ops.cast(degrees <= at, h.dtype)
-        return ops.expand_dims(self._output.outputs(h, place, self.head.params_size), 1), new
+        h = self._activate(h) * reached(at, degrees, h.dtype)
+        return ops.expand_dims(self._output.outputs(h, index, self.head.params_size), 1), new
 
     SMALL = (
         dict(event_shape=(2,), head=Energy(2, 32), units=5),

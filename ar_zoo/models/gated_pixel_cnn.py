@@ -60,6 +60,8 @@ class GatedPixelCNN(AutoregressiveModel):
         dropout: rate after the gates.
     """
 
+    HEAVY = True
+
     def __init__(
         self,
         image_shape,

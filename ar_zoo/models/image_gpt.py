@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from ar_zoo.core import arguments
-from ar_zoo.core.cache import KeyValue, is_scalar, site_by_site
+from ar_zoo.core.cache import KeyValue, numbers, site_by_site
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import PaletteCategorical
@@ -85,7 +85,7 @@ class ImageGPT(AutoregressiveModel):
 
     @site_by_site(chunks=True)
     def step(self, prev, cache, index, context=None):
-        at = index + ops.arange(prev.shape[1]) if is_scalar(index) else ops.expand_dims(index, 1)
+        at = numbers(index, prev.shape[1])
         slots = ops.arange(KeyValue(()).read(cache["block_0"]["key"]).shape[2])  # slot i holds site i
         h, new = self._positions(self._embed(prev), ops.maximum(at, 0)), {}
         for block in self._blocks:

@@ -22,6 +22,7 @@ from keras import ops
 
 from ar_zoo.core import arguments
 from ar_zoo.core.cache import State, site_by_site
+from ar_zoo.core.lookup import entries
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.orders import make_orders, places, shuffled, sites_at
 from ar_zoo.core.registry import register
@@ -29,7 +30,7 @@ from ar_zoo.heads import Bernoulli, Categorical, ContinuousMixture, Normal
 from ar_zoo.layers import MaskedDense, indicators
 from ar_zoo.layers.activation import get_activation
 from ar_zoo.layers.masked_conv import compose_reach
-from ar_zoo.layers.masked_dense import spread_degrees, units_of_degree
+from ar_zoo.layers.masked_dense import reached, spread_degrees, units_of_degree
 
 _MASKS = 1  # tells the random numbers of masks from those of orders
 
@@ -49,6 +50,8 @@ class MADE(AutoregressiveModel):
         raster: whether the first order is raster; exports know that one alone.
         order_seed: of the random orders and masks.
     """
+
+    HEAVY = True
 
     CONTINUOUS = True
 
@@ -141,24 +144,22 @@ class MADE(AutoregressiveModel):
 
     @site_by_site
     def step(self, prev, cache, index, context=None, order=0):
-        # Rows that wait are at -1; the end of a long chunk lies past the last site, and nobody reads what it gives.
-        place = ops.clip(ops.reshape(index, (-1,)), 0, self.num_sites - 1)
-        site = sites_at(self._orders, order, place)
-        before = sites_at(self._orders, order, ops.maximum(place - 1, 0))  # at place 0 nothing is added
+        site = sites_at(self._orders, order, index)
+        before = sites_at(self._orders, order, ops.maximum(index - 1, 0))  # at place 0 nothing is added
         x, new = self._inputs(ops.reshape(prev, (-1,))), {}
         added = self._hidden[0].added(x, self._hidden[0].rows(before, x.shape[-1]))
-        at = ops.expand_dims(place, 1)
+        at = ops.expand_dims(index, -1)
         for i, layer in enumerate(self._hidden):
             degrees = ops.expand_dims(_of(self._degrees[i], order), 0)
             sums = cache[layer.name]
-            new[layer.name] = sums = sums + ops.cast(added, sums.dtype) * _reached(degrees, at, sums.dtype)
+            new[layer.name] = sums = sums + ops.cast(added, sums.dtype) * reached(degrees, at, sums.dtype)
             h = self._activate(ops.cast(sums, self.compute_dtype) + ops.cast(layer.bias, self.compute_dtype))
             if i + 1 < len(self._hidden):
-                units = ops.take(self._finished[i], order * self.num_sites + place, axis=0)
+                units = entries(self._finished[i], order * self.num_sites + index)
                 chosen = indicators(units, 0, layer.units, h.dtype)
                 rows = self._hidden[i + 1].rows(ops.minimum(units, layer.units - 1))
                 added = self._hidden[i + 1].added(ops.sum(chosen * ops.expand_dims(h, 1), axis=-1), rows)
-        params = self._output.outputs(h * _reached(at, degrees, h.dtype), site, self.head.params_size)
+        params = self._output.outputs(h * reached(at, degrees, h.dtype), site, self.head.params_size)
         if self.direct:
             here = ops.expand_dims(indicators(before, 0, self.num_sites, x.dtype), -1) * ops.expand_dims(x, 1)
             new["seen"] = cache["seen"] + ops.reshape(here, (-1, cache["seen"].shape[1]))
@@ -182,12 +183,6 @@ class MADE(AutoregressiveModel):
         "mnist_raster": dict(event_shape=(28, 28, 1), head=Bernoulli(), units=(500,), direct=True),
         "mnist_deep": dict(event_shape=(28, 28, 1), head=Bernoulli(), units=(8000, 8000), num_orders=32, direct=True),
     }
-
-
-def _reached(number, least, dtype):
-    """1 where a whole number is at least another, else 0, by arithmetic in floats: LiteRT takes longer to compare."""
-    ahead = ops.cast(number, "float32") - ops.cast(least, "float32")
-    return ops.cast(ops.clip(ahead + 1.0, 0.0, 1.0), dtype)
 
 
 def _of(table, order):

@@ -28,6 +28,7 @@ from keras import ops
 
 from ar_zoo.core import arguments
 from ar_zoo.core.cache import State, site_by_site
+from ar_zoo.core.lookup import entries
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.orders import make_orders, sites_at
 from ar_zoo.core.registry import register
@@ -173,25 +174,23 @@ class NADE(AutoregressiveModel):
 
     @site_by_site
     def step(self, prev, cache, index, context=None, order=0):
-        # Rows that wait are at -1; the end of a long chunk lies past the last site, and nobody reads what it gives.
-        place = ops.clip(ops.reshape(index, (-1,)), 0, self.num_sites - 1)
-        site, before = self._site(order, place), self._site(order, ops.maximum(place - 1, 0))
+        site, before = self._site(order, index), self._site(order, ops.maximum(index - 1, 0))
         x = self._features(ops.reshape(prev, (-1,)))  # none at place 0, where no symbol is indicated
         if self.head.num_symbols is None:
-            x = x * ops.expand_dims(ops.cast(place > 0, x.dtype), -1)
+            x = x * ops.expand_dims(ops.cast(index > 0, x.dtype), -1)
         added = self._input.added(x, self._input.rows(before, x.shape[-1]))
         sums = cache["sums"] + ops.cast(added, cache["sums"].dtype)
         params = self._output.outputs(self._hidden(sums), site, self.head.params_size)
         return ops.expand_dims(params, 1), {"sums": sums}
 
     def _site(self, order, place):
-        """The sites [1] or [B] at places [1] or [B] of an order: a number, a permutation [S], or one a row [B, S]."""
+        """The sites at places, one for all rows or [B], of an order: a number, a permutation [S], or one a row [B, S]."""
         rank = len(getattr(order, "shape", ()))
         if rank == 2:
             place = ops.broadcast_to(place, (order.shape[0],))
             return ops.squeeze(ops.take_along_axis(order, ops.expand_dims(place, 1), axis=1), 1)
         if rank == 1:
-            return ops.take(order, place)
+            return entries(order, place)
         return sites_at(self._orders, order, place)
 
     HEAVY = True

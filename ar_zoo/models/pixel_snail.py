@@ -23,7 +23,7 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core import arguments
-from ar_zoo.core.cache import KeyValue, State, is_scalar, site_by_site
+from ar_zoo.core.cache import KeyValue, State, numbers, site_by_site
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.core.registry import register
 from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
@@ -138,7 +138,7 @@ class PixelSNAIL(AutoregressiveModel):
     @site_by_site(chunks=True)
     def step(self, prev, cache, index, context=None):
         width, length = self.image_shape[1], prev.shape[1]
-        at = index + ops.arange(length) if is_scalar(index) else ops.expand_dims(index, 1)
+        at = numbers(index, length)
         paths = {id(conv): path for path, conv in self._convolutions()}
         inside, new = {}, {}  # kernels of one kind have their taps in the same places
 

@@ -57,7 +57,7 @@ def test_the_blind_spot_is_in_the_values(family):
     ("family", "channels"),
     [
         ("pixel_cnn", 1),
-        ("gated_pixel_cnn", 3),
+        pytest.param("gated_pixel_cnn", 3, marks=pytest.mark.slow),
         pytest.param("pixel_cnn", 3, marks=pytest.mark.slow),
         pytest.param("gated_pixel_cnn", 1, marks=pytest.mark.slow),
     ],
@@ -112,6 +112,7 @@ def test_the_class_is_seen():
     assert np.abs(one - two).min() > 1e-6
 
 
+@pytest.mark.slow
 def test_conditioned_on_a_vector_and_an_image():
     """Both are seen, at every site, and the laws of steps hold with them."""
     known = dict(image_shape=(4, 6, 1), vector_size=3, known_shape=(2, 3, 3), num_classes=2, num_layers=1)
