@@ -18,14 +18,14 @@ _HOMES = {
     "create": "ar_zoo.core.registry",
     "list_models": "ar_zoo.core.registry",
     "num_weights": "ar_zoo.core.registry",
-    "load": "ar_zoo.core.pretrained",
+    "load": "ar_zoo.interop",
     "save": "ar_zoo.core.pretrained",
     "list_pretrained": "ar_zoo.core.pretrained",
     "export": "ar_zoo.export",
     "AutoregressiveModel": "ar_zoo.core.model",
     "DensityModel": "ar_zoo.core.density",
 }
-_ROOMS = ("coding", "core", "data", "export", "heads", "layers", "metrics", "models", "runtime", "training")
+_ROOMS = ("coding", "core", "data", "export", "heads", "interop", "layers", "metrics", "models", "runtime", "training")
 
 __all__ = ["__version__", *_HOMES]
 
