@@ -143,6 +143,8 @@ def test_the_package_runs_as_a_module():
         (["train", "gpt_kjv", "--data", "nowhere.txt"], "nowhere.txt"),
         (["export", "digits", "out", "--formats", "jpeg"], "invalid choice: 'jpeg'"),
         (["export", "digits", "out", "--batch-size", "0"], "batch_size"),
+        (["export", "maf.tiny", "out"], "'maf.tiny' has no trained weights"),
+        (["export", "digits", "out", "--untrained"], "'digits' is not known"),
         (["web", "out", "--port", "99999"], "port"),
         (["web", "out", "--no-serve", "--models", "nowhere"], "'nowhere' is not known"),
     ],
@@ -310,6 +312,12 @@ def test_export_lists_what_it_wrote(run, tmp_path):
     listed = {line.split(maxsplit=1)[1] for line in output.splitlines()}
     assert str(tmp_path / "out" / "sample_step.tflite") in listed
     assert ar_zoo.runtime.load("out").decode(ar_zoo.runtime.load("out").sample(1)[0])
+
+
+@pytest.mark.slow
+def test_export_of_a_model_that_is_not_trained(run, tmp_path):
+    assert run("export", "maf.tiny", "out", "--formats", "tflite", "--untrained")[0] == 0
+    assert ar_zoo.runtime.load("out").sample(3).shape == (3, 4)
 
 
 def test_demo_says_where_it_is_missing(run, monkeypatch, tmp_path):

@@ -112,7 +112,9 @@ def test_forecast_does_not_look_ahead_and_uses_the_units_of_the_model(run):
     np.testing.assert_allclose((np.array(json.loads(output)["median"]) - 50) / 20, exact.mean, atol=0.05)
 
 
-@pytest.mark.parametrize(("name", "known"), [("colorize", (4, 6, 1)), ("upscale", (2, 3, 3))])
+@pytest.mark.parametrize(
+    ("name", "known"), [("colorize", (4, 6, 1)), pytest.param("upscale", (2, 3, 3), marks=pytest.mark.slow)]
+)
 def test_images_from_what_is_known(run, tmp_path, name, known):
     head = ar_zoo.heads.PredictiveLogisticMixture(256, 3, num_free=0)
     overrides = dict(image_shape=(4, 6, 3), head=head, known_shape=known, num_classes=None)

@@ -116,6 +116,19 @@ CASES = (
         peers=TEXT,
     ),
     Case(
+        "SmolLM2-135M, 128 tokens",
+        "llama.smollm2_135m",
+        1,
+        (
+            Bar("cached", TRANSFORMERS, at_least=1),
+            Bar("litert float32", TRANSFORMERS, at_least=2.5),
+            Bar("litert int8", TRANSFORMERS, at_least=5),
+        ),
+        overrides=dict(max_sites=512),
+        num_sites=128,
+        peers={TRANSFORMERS: TEXT[TRANSFORMERS]},
+    ),
+    Case(
         "PixelCNN++ 32x32",
         "pixel_cnn_pp.benchmark",
         16,
@@ -152,6 +165,7 @@ QUICK = (
     Case("GatedPixelCNN, tiny", "gated_pixel_cnn.tiny", 3),
     Case("WaveNet, tiny", "wavenet.tiny", 1, num_sites=40, peers=SOUND),
     Case("GPT, tiny", "gpt.tiny", 1, num_sites=12, peers=TEXT),
+    Case("Llama, tiny", "llama.tiny", 1, num_sites=12, peers={TRANSFORMERS: TEXT[TRANSFORMERS]}),
     Case("PixelCNN++, tiny", "pixel_cnn_pp.tiny", 1),
     Case("PixelSNAIL, tiny", "pixel_snail.tiny", 1),
     Case("Image GPT, tiny", "image_gpt.tiny", 1),

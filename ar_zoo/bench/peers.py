@@ -15,8 +15,8 @@ from ar_zoo.bench.cases import GENERATIVE
 from ar_zoo.runtime.speed import one_thread
 
 SIZES = (
-    "num_layers", "num_heads", "units", "num_stacks", "layers_per_stack", "gate_units", "skip_units", "kernel_size",
-    "first_kernel_size", "image_shape",
+    "family", "num_layers", "num_heads", "num_kv_heads", "units", "hidden_units", "num_stacks", "layers_per_stack",
+    "gate_units", "skip_units", "kernel_size", "first_kernel_size", "image_shape",
 )  # fmt: skip
 MISSING = "not installed"
 # Images a second of pytorch-generative and of naive XLA on one machine (28 x 28, batch 1): what stands in for the first

@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 
-from ar_zoo.cli import convert, draw, measure, models, predict, show
+from ar_zoo.cli import convert, draw, generate, measure, models, predict, show, text
 from ar_zoo.cli.start import load, start_tensorflow
 
 __all__ = ["load", "main", "start_tensorflow"]
@@ -57,6 +57,6 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for group in (models, draw, predict, measure, convert, show):
+    for group in (models, draw, generate, predict, measure, text, convert, show):
         group.add_to(command)
     return parser

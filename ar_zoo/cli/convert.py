@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from ar_zoo.cli.start import MODEL_HELP, load, start_tensorflow
+from ar_zoo.cli.start import MODEL_HELP, load, new, start_tensorflow
 
 
 def add_to(command):
@@ -19,10 +19,13 @@ def add_to(command):
         "gpt.kjv bible --formats onnx --prefill 16 128",
         "gpt.kjv bible --formats tflite onnx --quantize int8",
         "wavenet.speech8k speech --formats tflite --quantize 'output|hidden=int8' =int4",
+        "maf.cancer flow --formats tflite --untrained",
     )
     add = command("export", _export, summary, *examples).add_argument
     add("model", help=MODEL_HELP)
     add("folder", help="where; an older export there is replaced")
+    help = "take a name of `ar-zoo list` with random weights, to see how fast it is or to try a host"
+    add("--untrained", action="store_true", help=help)
     add("--formats", nargs="+", choices=FORMATS, default=["saved_model", "tflite"], help="default saved_model tflite")
     add("--batch-size", type=int, default=1, help="rows that the graphs work on at once (default 1)")
     add("--sites", type=int, help="longest event that is scored, where length is free (default the model's, or 8000)")
@@ -37,6 +40,11 @@ def add_to(command):
     add("--validation", help="what a quantised export is measured on, as in `score` (default the shipped subset)")
     add("--max-loss", type=float, default=0.01, help="rise of bits per dimension above which it is refused (0.01)")
     add("--limit", type=int, help="measure on the first so many images (default 64) or windows (default 16)")
+
+    summary = "pack an export into a .litertlm file for Google's LiteRT-LM engine"
+    add = command("bundle", _bundle, summary, "bible bible.litertlm").add_argument
+    add("folder", help="an export of a model of text, made with `--formats litert_lm`")
+    add("file", help="where, ending in .litertlm")
 
     summary = "compress a picture, a sound or a text without loss, with a model as its dictionary"
     examples = (
@@ -65,7 +73,7 @@ def add_to(command):
 
 
 def _export(options):
-    model = load(options.model)
+    model = new(options.model) if options.untrained else load(options.model)
     import ar_zoo
 
     sites = options.sites or (model.max_sites or 8000 if model.num_sites is None else None)
@@ -82,6 +90,13 @@ def _export(options):
         for name, found in quality["formats"].items():
             figures = "{bits_per_dim:.4f} bits per dimension, {loss:+.2%}".format(**found)
             print(f"{name}: {figures} of float32's {base:.4f} ({measured})")
+
+
+def _bundle(options):
+    from ar_zoo.export.bundle import bundle
+
+    file = bundle(options.folder, options.file)
+    print(f"{file.stat().st_size:>12,}  {file.resolve()}")
 
 
 def _quantization(model, options) -> dict:

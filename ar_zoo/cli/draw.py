@@ -28,7 +28,7 @@ def add_to(command):
     add("--temperature", type=float, default=1.0, help="below 1 is safer, 0 takes the likeliest symbol (default 1)")
     add("--label", type=int, nargs="+", help="classes, in turn; several are the columns of the grid")
     add("--prefix", help="how it begins: a text or a text file, a WAV, a picture (of a whole one the top half is kept)")
-    help = "length in characters or samples, the prefix included (default 1000 characters or numbers)"
+    help = "length in characters, tokens or samples, the prefix included (default 1000 of text and numbers)"
     add("--sites", type=int, help=help)
     add("--seconds", type=float, default=3.0, help="length of sound, the prefix included (default 3)")
     add("--sample-rate", type=int, help="samples per second of sound (default the model's, or 8000)")

@@ -46,9 +46,17 @@ def refuse_given_pictures(model, name: str) -> None:
         raise ValueError(f"{name} is told a picture of what it draws: use `ar-zoo colorize` or `ar-zoo upscale`.")
 
 
-def load(name: str):
-    """A pretrained model, with TensorFlow started quietly."""
+def load(name: str, dtype=None, **overrides):
+    """A pretrained model, with TensorFlow started quietly; arguments as of `ar_zoo.load`."""
     start_tensorflow()
     import ar_zoo
 
-    return ar_zoo.load(name)
+    return ar_zoo.load(name, dtype, **overrides)
+
+
+def new(name: str):
+    """A model of the zoo with random weights, with TensorFlow started quietly."""
+    start_tensorflow()
+    import ar_zoo
+
+    return ar_zoo.create(name)

@@ -123,9 +123,12 @@ def _head(head) -> dict:
 
 
 def _decode(head) -> dict:
-    """What each symbol stands for, so that a host decodes by looking it up: a text or a table, or nothing to do."""
+    """What each symbol stands for, so that a host decodes by looking it up: a text or a table, or nothing to do. Tokens are
+    not looked up one by one: their tokenizer.json is in the head's configuration."""
     if head.num_symbols is None:
         return {}
+    if "tokenizer" in head.argument_names():
+        return {"tokenizer": True}
     raw = head.decode(np.arange(head.num_symbols))
     if isinstance(raw, str):
         return {"alphabet": raw}

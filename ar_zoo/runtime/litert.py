@@ -41,10 +41,12 @@ class Graph:
             array[...] = 0  # LiteRT leaves whatever was in memory
 
     def run(self):
-        for tensor, value, last in self._scalars:
+        for scalar in self._scalars:
+            tensor, array, last = scalar
+            value = array.item()  # comparing arrays takes ten times as long
             if value != last:
-                self._interpreter.set_tensor(tensor, value)
-                last[...] = value
+                self._interpreter.set_tensor(tensor, array)
+                scalar[2] = value
         self._interpreter.invoke()
 
     def _arrays(self, path, slots, details, array):
@@ -60,7 +62,7 @@ class Graph:
         # LiteRT hands out no array without an axis: this one is copied in by `run`.
         value = np.zeros((), detail["dtype"])
         self._interpreter.set_tensor(detail["index"], value)
-        self._scalars.append((detail["index"], value, value.copy()))
+        self._scalars.append([detail["index"], value, value.item()])
         return value
 
     def _view(self, detail):

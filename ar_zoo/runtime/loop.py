@@ -134,7 +134,8 @@ class Loop:
         symbols = step.outputs.get("symbols")
         # Views made once: making them anew takes half a microsecond a site.
         prev_here, drawn_here = (array if array is None else array[:, 0] for array in (prev, symbols))
-        each = [(step.inputs[name], value) for name, value in site_inputs.items() if name in step.inputs]
+        sites = list(np.moveaxis(x, 1, 0))
+        each = [(step.inputs[name], list(value)) for name, value in site_inputs.items() if name in step.inputs]
         kept, some_kept = known.reshape(known.shape + (1,) * len(self._site_shape)), known.any(axis=0).tolist()
         for graph in sorted(chunks, key=lambda graph: -graph.inputs["prev"].shape[1]):
             while first + graph.inputs["prev"].shape[1] <= start:
@@ -159,7 +160,7 @@ class Loop:
             for into, value in each:
                 into[...] = value[index]
             if prev_here is not None:
-                prev_here[...] = x[:, index - 1] if index else nothing(prev.dtype)
+                prev_here[...] = sites[index - 1] if index else nothing(prev.dtype)
             if index_in is not None:
                 index_in[...] = index
             step.run()
@@ -169,7 +170,7 @@ class Loop:
                 entries[index % depth][...] = new
             if symbols is not None or draw is not None:
                 drawn = drawn_here if draw is None else draw(step.outputs["params"], index)
-                x[:, index] = np.where(kept[:, index], x[:, index], drawn) if some_kept[index] else drawn
+                sites[index][...] = np.where(kept[:, index], x[:, index], drawn) if some_kept[index] else drawn
             yield index
 
     def read(self, graph, x, index, inputs) -> int:

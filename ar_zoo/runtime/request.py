@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ar_zoo.core import arguments
+from ar_zoo.core import arguments, subwords
 from ar_zoo.core.known import check_dtype, check_values, symbol_dtype
 
 
@@ -83,6 +83,11 @@ def rows_of_context(spec: dict, context, rows: int) -> dict[str, np.ndarray]:
     return full
 
 
+def byte_symbols(head: dict) -> frozenset[int]:
+    """Of a head of tokens those of single bytes."""
+    return subwords.byte_symbols(head["config"]["tokenizer"]) if "tokenizer" in head["decode"] else frozenset()
+
+
 def decode(symbols, head: dict):
     """Raw data for symbols, looked up in the manifest's `head`."""
     symbols, table = np.asarray(symbols), head["decode"]
@@ -92,8 +97,10 @@ def decode(symbols, head: dict):
         return symbols
     if symbols.dtype.kind not in "iu" or (symbols.size and (symbols.min() < 0 or symbols.max() >= top)):
         raise ValueError(f"`symbols` must be integers in 0..{top - 1}; got {symbols.dtype} {symbols.ravel()[:3]}….")
-    if "alphabet" in table:
+    if "alphabet" in table or "tokenizer" in table:
         if symbols.ndim > 1:
             return [decode(row, head) for row in symbols]
+        if "tokenizer" in table:
+            return subwords.decode_subwords(np.atleast_1d(symbols), head["config"]["tokenizer"])
         return "".join(table["alphabet"][symbol] for symbol in np.atleast_1d(symbols).tolist())
     return np.asarray(table["table"], table["dtype"])[symbols] if "table" in table else symbols

@@ -94,8 +94,9 @@ class Runtime(Exported):
             int32, or float32 of continuous data, [num_samples, *site_shape].
 
         Example:
+            >>> text = TextStream(runtime)  # of ar_zoo.core.text: tokens can end within a character
             >>> for symbol in runtime.stream(seed=1, num_sites=80):
-            ...     print(runtime.decode(symbol), end="")
+            ...     print(text.push(symbol), end="")
         """
         arguments.whole(num_samples=num_samples)
         if num_samples > self.batch_size:
@@ -189,6 +190,11 @@ class Runtime(Exported):
             dtype('int32')
         """
         return request.decode(symbols, self.manifest["head"])
+
+    @property
+    def byte_symbols(self) -> frozenset[int]:
+        """Symbols of single bytes that stand in for characters without one: see `ar_zoo.core.text.TextStream`."""
+        return request.byte_symbols(self.manifest["head"])
 
     @cached_property
     def _sampler(self) -> Loop:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import sys
 
+from ar_zoo.core.text import per_text
 from ar_zoo.data.encoded import in_units_of, scored
 
 
@@ -24,7 +25,8 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
 
     Returns:
         `events` (images, rows or windows), `dimensions`, `nats` (minus the log-likelihood of all of them),
-        `bits_per_dim`; of tables and series, which are standardised as those that the model was trained on (or,
+        `bits_per_dim`; of text also `characters`, `bytes`, `bits_per_character` and `bits_per_byte`; of tables and
+        series, which are standardised as those that the model was trained on (or,
         where it does not know, by their own train part), also `raw_nats`, in the data's own units.
 
     Example:
@@ -40,5 +42,7 @@ def evaluate(model, part, batch_size=8, window=None, limit=None, labels=True, ve
     raw = {}
     if part.raw is not None:
         raw["raw_nats"] = nats + part.log_scale * (dimensions if part.kind == "series" else len(examples.x))
+    if part.kind == "text":
+        raw = per_text(nats, model.head.decode(examples.x))
     events = examples.num_evaluation_rows
     return {"events": events, "dimensions": dimensions, "nats": nats, "bits_per_dim": bits} | raw

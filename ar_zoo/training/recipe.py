@@ -26,6 +26,8 @@ class Recipe:
         overrides: constructor arguments that take the place of the preset's.
         batch_size, epochs, learning_rate: as usual; the rate falls along a cosine to `final_rate` times itself.
         window: symbols in one example of sound or text.
+        vocabulary: how many tokens text is cut into, pieces of words that are learnt from the training part; `None` for
+            characters.
         labels: whether the data's labels are the context "label".
         sample_rate: what sound must have.
         warmup_steps: steps over which the rate rises from 0.
@@ -38,6 +40,10 @@ class Recipe:
         binarize: images are made black and white, as `ar_zoo.data.read` does it.
         shift: images are moved by up to this many pixels each way, at random.
         licence: of what is trained on the source.
+        start: a preset to go on from; its own alphabet and arguments stay. `--from` takes its place.
+        freeze: a regular expression for the paths of weights that stay as they are.
+        lora: rank of adapters (LoRA) that are trained in the place of the weights; `None` for none.
+        lora_on: a regular expression for the layers that get one.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Recipe:
     learning_rate: float = 1e-3
     final_rate: float = 0.01
     window: int | None = None
+    vocabulary: int | None = None
     labels: bool = False
     sample_rate: int | None = None
     warmup_steps: int = 100
@@ -62,6 +69,10 @@ class Recipe:
     binarize: bool = False
     shift: int = 0
     licence: str = ""
+    start: str | None = None
+    freeze: str | None = None
+    lora: int | None = None
+    lora_on: str = ""
 
     def main(self, arguments: list[str] | None = None) -> int:
         """The command line of one recipe."""
@@ -81,6 +92,8 @@ class Recipe:
                 qat=None if options.qat is None else read_scheme(options.qat),
                 start=options.start,
                 minutes=options.minutes,
+                freeze=options.freeze,
+                lora=options.lora,
             )
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
@@ -119,6 +132,15 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--from", dest="start", metavar="PRESET", help="go on from a preset, at a tenth of the recipe's learning rate"
+    )
+    parser.add_argument(
+        "--freeze", metavar="PATTERN", help="weights whose paths match this regular expression stay as they are"
+    )
+    parser.add_argument(
+        "--lora",
+        type=int,
+        metavar="RANK",
+        help="train adapters of this rank, and not the matrices; the result holds the sum",
     )
     return parser
 

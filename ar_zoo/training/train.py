@@ -17,6 +17,8 @@ from ar_zoo.core.registry import create, find
 from ar_zoo.data import read, shift_images
 from ar_zoo.data.encoded import encode
 from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint, TimeBudget
+from ar_zoo.training.finetune import add_lora
+from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
 
@@ -39,6 +41,8 @@ def train(
     minutes: float | None = None,
     steps: int | None = None,
     clock: str = "wall",
+    freeze: str | None = None,
+    lora: int | None = None,
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
@@ -57,6 +61,7 @@ def train(
         minutes: in place of `epochs`: training ends when its steps have taken so long (tracing counts, validation does
             not), and the learning rate falls to that end. The last epoch is cut short, and validated.
         steps: in an epoch, in place of a pass over the data.
+        freeze, lora: in place of the recipe's.
         clock: of `minutes`: `"wall"`, or `"cpu"` for those of all cores, which count the same on a machine that others use.
 
     Returns:
@@ -67,21 +72,28 @@ def train(
         raise ValueError(f"`clock` must be 'wall' or 'cpu'; got {clock!r}.")
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
-    if start is not None:
-        recipe = dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 10)
+    recipe = _changed(recipe, start, freeze, lora)
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
     overrides = dict(recipe.overrides)
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():
-        model = _create(recipe, overrides, sets["train"]) if start is None else _load(recipe, start)
+        if recipe.start is None:
+            model = _create(recipe, overrides, sets["train"])
+        else:
+            model = _load(recipe)
+            sets = {split: _known_characters(model, part) for split, part in sets.items()}
         model.sample_rate = sets["train"].sample_rate or model.sample_rate
         model.standard = sets["train"].standard
+        if recipe.lora is not None:
+            add_lora(model, recipe.lora, recipe.lora_on)
+        if recipe.freeze is not None:
+            freeze_weights(model, recipe.freeze)
         grids = quantization_aware(model, qat)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
-        more["clock"] = clock if clock != "wall" else None
+        more |= {"clock": clock if clock != "wall" else None, "freeze": recipe.freeze, "lora": recipe.lora}
         more = {name: value for name, value in more.items() if value is not None}
         steps = steps or max(1, len(examples["train"]) // recipe.batch_size)
         validation = examples["valid"].evaluation(recipe.batch_size)
@@ -109,6 +121,9 @@ def train(
             "about": recipe.about,
         }
         facts["metrics"] = {"valid_bits_per_dim": round(bits, 5)}
+        if recipe.vocabulary:
+            share = len(examples["valid"].x) / len(sets["valid"])
+            facts["metrics"]["valid_bits_per_character"] = round(bits * share, 5)
         facts["data"] = {
             split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
         }
@@ -151,25 +166,55 @@ def _epochs(recipe, epochs, smoke, minutes) -> int:
 
 
 def _create(recipe, overrides, part):
-    """The model; one for text takes its alphabet from the training part, one with a palette as many colours, one for
-    tables the number of columns."""
+    """The model; one for text takes its alphabet or its tokens from the training part, one with a palette as many colours,
+    one for tables the number of columns."""
     preset = find(recipe.model)[1]
     head = (preset | overrides).get("head")
     if part.kind == "table" and "event_shape" in preset:
         overrides["event_shape"] = part.values.shape[1:]
-    if part.kind == "text" and hasattr(head, "from_text"):
+    if part.kind == "text" and recipe.vocabulary:
+        overrides["head"] = type(head).from_text(part.values, recipe.vocabulary)
+    elif part.kind == "text" and hasattr(head, "from_text") and not hasattr(head, "tokenizer"):
         overrides["head"] = type(head).from_text(part.values)
     elif hasattr(head, "from_images"):
         overrides["head"] = type(head).from_images(part.values, head.num_symbols)
     return create(recipe.model, **overrides)
 
 
-def _load(recipe, start):
-    model = load(start)
+def _changed(recipe, start, freeze, lora):
+    """The recipe with what was given in the place of its own; one that starts from nothing has a rate for that."""
+    slower = start is not None and recipe.start is None
+    given = {
+        "start": start,
+        "freeze": freeze,
+        "lora": lora,
+        "learning_rate": recipe.learning_rate / 10 if slower else None,
+    }
+    return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+def _load(recipe):
+    model = load(recipe.start)
     family = recipe.model.partition(".")[0]
     if model.family != family:
-        raise ValueError(f"`from` must be a preset of {family}, the recipe's family; {start} is of {model.family}.")
+        raise ValueError(
+            f"`from` must be a preset of {family}, the recipe's family; {recipe.start} is of {model.family}."
+        )
     return model
+
+
+def _known_characters(model, part):
+    """A text without the characters that the model it goes on from has never seen; says which."""
+    alphabet = getattr(model.head, "alphabet", None)
+    unknown = set(part.values) - set(alphabet) if part.kind == "text" and alphabet else None
+    if not unknown:
+        return part
+    text = part.values.translate({ord(letter): None for letter in unknown})
+    count, shown = len(part.values) - len(text), " ".join(map(repr, sorted(unknown)[:10]))
+    print(
+        f"{part.source}: {count:,} of {len(part.values):,} characters are left out, which the model does not know: {shown}"
+    )
+    return dataclasses.replace(part, values=text)
 
 
 def _strategy(name):

@@ -15,6 +15,7 @@ from ar_zoo.uses.from_known import draw_from_known
 from ar_zoo.uses.inpaint import complete, known_pixels
 from ar_zoo.uses.look_alikes import LOOK_ALIKES, look_alike
 from ar_zoo.uses.nats import event_nats
+from ar_zoo.uses.scoring import continuations, perplexity, token_log_probs
 
 __all__ = [
     "LOOK_ALIKES",
@@ -22,12 +23,15 @@ __all__ = [
     "compare_models",
     "complete",
     "compressed_bits",
+    "continuations",
     "crps",
     "draw_from_known",
     "event_nats",
     "known_pixels",
     "look_alike",
+    "perplexity",
     "roc_curve",
     "scenarios",
     "scores_of",
+    "token_log_probs",
 ]

@@ -29,7 +29,7 @@ def event_nats(model, data, batch_size: int = 16, progress: bool = False) -> np.
         checks.symbols(model, data, "data")  # refused here in one line, and not inside a compiled function
         data = Examples(data)
     batches = data.evaluation(batch_size)
-    log_prob = _compiled(model)
+    log_prob = compiled_log_prob(model)
     if progress:
         from tqdm import tqdm
 
@@ -38,16 +38,22 @@ def event_nats(model, data, batch_size: int = 16, progress: bool = False) -> np.
     return np.concatenate(found)[: data.num_evaluation_rows]
 
 
-def _compiled(model):
-    """`log_prob` of a batch as a compiled function, which the model keeps: tracing takes longer than scoring a batch."""
+def compiled_log_prob(model, reduce: str = "event"):
+    """`log_prob` of a batch, a dict of `x` and what else there is, as a compiled function, which the model keeps: tracing
+    takes longer than scoring a batch."""
     import tensorflow as tf
 
-    found = model.__dict__.get("_ar_zoo_log_prob")
-    if found is None:
+    kept = model.__dict__.get("_ar_zoo_log_prob")
+    if kept is None:
+        kept = {}
+        object.__setattr__(model, "_ar_zoo_log_prob", kept)
+    if reduce not in kept:
+        more = {} if reduce == "event" else {"reduce": reduce}  # models without sites know no other
 
         @tf.function
-        def found(batch):
-            return model.log_prob(**{name: batch[name] for name in ("x", "context", "mask") if name in batch})
+        def log_prob(batch):
+            given = {name: batch[name] for name in ("x", "context", "mask") if name in batch}
+            return model.log_prob(**given, **more)
 
-        object.__setattr__(model, "_ar_zoo_log_prob", found)
-    return found
+        kept[reduce] = log_prob
+    return kept[reduce]

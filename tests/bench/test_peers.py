@@ -37,7 +37,7 @@ def test_a_peer_gets_our_size_and_threads(run, tmp_path):
     size, threads = json.loads((tmp_path / "got").read_text())
     assert threads == "3"
     assert size == {
-        **dict(num_layers=2, num_heads=4, units=16, num_symbols=5),
+        **dict(family="gpt", num_layers=2, num_heads=4, num_kv_heads=2, units=16, hidden_units=None, num_symbols=5),
         **dict(batch_size=2, num_sites=12, threads=3, repeats=1),
     }
 

@@ -33,7 +33,9 @@ def check(model, x, context=None, **options):
     return found
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if families()[name].HEAVY else name for name in FAMILIES]
+)
 def test_every_family_gives_back_what_it_took(name):
     """Three batches, the last of which is not full."""
     model = make(families()[name], dtype="float32")

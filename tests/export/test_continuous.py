@@ -18,7 +18,7 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=["nade", pytest.param("made", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.slow) for name in ("nade", "made")])
 def case(request, tmp_path_factory):
     """(model, folder of its export)."""
     model = randomised(ar_zoo.create(f"{request.param}.tiny", **CASES[request.param]))

@@ -61,6 +61,7 @@ def test_an_alphabet_that_holds_its_start_feeds_it_as_a_token(tmp_path):
     assert described(folder)["start_token"] == 2
 
 
+@pytest.mark.slow
 def test_a_quantised_file_is_measured_too(tmp_path, monkeypatch):
     model = randomised(ar_zoo.create("gpt.tiny", units=32), scale=0.3)
     text = Examples(model.sample(16, seed=3).reshape(-1), window=12)

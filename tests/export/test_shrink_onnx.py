@@ -24,6 +24,7 @@ def quantised_onnx(tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_onnx_files_are_measured_too(quantised_onnx):
     quality = manifest_of(quantised_onnx)["quality"]
     x = validation().x.reshape(64, SITES)
@@ -36,6 +37,7 @@ def test_onnx_files_are_measured_too(quantised_onnx):
         assert quality["stored"][file] == {"float32": block, "int8": block + 6 * 32}
 
 
+@pytest.mark.slow
 def test_onnx_files_hold_the_rounded_weights(quantised_onnx):
     """Every matrix that is stored in eight bits, in every file, is one of the model's, number by number."""
     with rounded_weights(text_model(), grids(text_model(), "int8")):
@@ -57,6 +59,7 @@ def test_onnx_files_hold_the_rounded_weights(quantised_onnx):
             assert any(close), (file, name)
 
 
+@pytest.mark.slow
 def test_onnx_chunks_agree_with_the_steps(quantised_onnx):
     exported, x = runtime.load(quantised_onnx, "onnx"), validation().x.reshape(-1, SITES)[:1]
     exact = np.asarray(text_model()(x)).reshape(1, SITES, -1)
@@ -67,6 +70,7 @@ def test_onnx_chunks_agree_with_the_steps(quantised_onnx):
     assert (drawn[0] == drawn[1]).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_an_onnx_file_that_loses_too_much_is_refused(quantised_onnx, monkeypatch):
     made = Quantization(text_model(), "int8", validation(), max_loss=0.05, limit=64)
     assert made.measured(quantised_onnx)["formats"].keys() == {"tflite", "onnx"}

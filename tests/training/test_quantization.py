@@ -119,6 +119,7 @@ def test_a_run_keeps_the_rounded_weights_and_their_figure(data, tmp_path):
     assert not any(np.array_equal(value, kept["block_0/expand/kernel"]) for value in weights.values())
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_a_preset(data, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     train(runs.TINY, data=data, out=first, epochs=1, **QUIET)

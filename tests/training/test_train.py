@@ -19,9 +19,11 @@ import pytest
 import ar_zoo
 from ar_zoo.core.registry import create
 from ar_zoo.data import read
+from ar_zoo.data.dataset import Data
+from ar_zoo.heads import Tokens
 from ar_zoo.training import train
 from ar_zoo.training.callbacks import AveragedEvaluation, Checkpoint, TimeBudget
-from ar_zoo.training.train import encode
+from ar_zoo.training.train import _create, encode
 from tests.training import runs
 from tests.training.test_recipe import assert_complete
 
@@ -302,3 +304,23 @@ def test_averaging():
         break_off()
     for one, weight in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, weight)
+
+
+def test_text_in_tokens_of_the_training_part():
+    recipe, part = dataclasses.replace(runs.TINY, vocabulary=262), Data("text", "the cat sat on the mat. " * 9)
+    assert _create(recipe, {}, part).head == Tokens.train(part.values, 262)
+    recipe = dataclasses.replace(recipe, vocabulary=None)
+    assert _create(recipe, {}, part).head.alphabet == " .acehmnost"
+    assert _create(recipe, {"head": Tokens.bytes()}, part).head == Tokens.bytes()
+
+
+@pytest.mark.slow
+def test_a_run_in_tokens_says_bits_per_character(tmp_path):
+    recipe = dataclasses.replace(runs.TINY, vocabulary=280, epochs=1)
+    train(recipe, data=runs.write_text(tmp_path), out=tmp_path / "run", verbose=0)
+    manifest = json.loads((tmp_path / "run" / "best" / "manifest.json").read_text())
+    text, head = (tmp_path / "x_valid.txt").read_text(), ar_zoo.load(tmp_path / "run" / "best").head
+    assert head.num_symbols == 280
+    bits = manifest["metrics"]["valid_bits_per_dim"] * len(head.encode(text)) / len(text)
+    assert manifest["metrics"]["valid_bits_per_character"] == pytest.approx(bits, abs=1e-4)
+    assert len(head.encode(text)) < len(text) / 1.5

@@ -1,0 +1,198 @@
+"""`generate`: text after a prompt, as it comes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from ar_zoo.cli.start import MODEL_HELP, load
+
+# Option → the processor of `ar_zoo.sampling` that it is the argument of, in the order in which they are applied.
+_PROCESSORS = {
+    "repetition_penalty": float,
+    "presence_penalty": float,
+    "frequency_penalty": float,
+    "no_repeat_ngram": int,
+    "temperature": float,
+    "top_k": int,
+    "top_p": float,
+    "min_p": float,
+    "typical": float,
+}
+
+
+def add_to(command):
+    """Adds the command; `command(name, run, summary, *examples)` gives its parser."""
+    summary = "continue a prompt with a model of text, and say how fast"
+    examples = (
+        'gpt.kjv --prompt "And it came to pass" --tokens 200 --stream',
+        'smollm2 --chat "What is the capital of France?" --stream --temperature 0',
+        'hf://HuggingFaceTB/SmolLM2-135M --prompt "Once upon a time" --top-p 0.9 --stop "." --count 3',
+        "smollm2 --prompt notes.txt --temperature 0 --draft lookup",
+    )
+    add = command("generate", _generate, summary, *examples).add_argument
+    add("model", help=f"of text: {MODEL_HELP}; a Hugging Face folder, a .gguf file, hf://org/name, or smollm2")
+    add("--prompt", default="", help="a text or a text file (default empty)")
+    add("--chat", metavar="MESSAGE", help="in place of a prompt, what a user says to a model that chats")
+    add("--system", help="with --chat, what the model is told first")
+    add("--tokens", type=int, default=128, help="tokens, or characters, that are drawn at most (default 128)")
+    add("--stop", action="append", default=[], metavar="TEXT", help="ends the text; several may be given")
+    add("--seed", type=int, default=0, help="the same seed gives the same text (default 0)")
+    add("--count", type=int, default=1, help="how many texts (default 1)")
+    add("--temperature", type=float, help="0 takes the most likely token (default 1)")
+    add("--top-k", type=int, help="of the K most likely tokens")
+    add("--top-p", type=float, help="of the most likely tokens that have this probability together")
+    add("--min-p", type=float, help="of those at least so probable as this times the most likely one")
+    add("--typical", type=float, help="of those nearest to the expected surprise that have this probability together")
+    add("--repetition-penalty", type=float, help="what was written becomes less likely: 1.1, say")
+    add("--presence-penalty", type=float, help="the same, once for a token")
+    add("--frequency-penalty", type=float, help="the same, for each time that it was written")
+    add("--no-repeat-ngram", type=int, help="no N tokens come twice in a row of N")
+    help = "guess ahead and verify, with the same text at the end: lookup, jacobi, or another model's name"
+    add("--draft", help=help)
+    add("--lookahead", type=int, default=4, help="guesses at a time, with --draft (default 4)")
+    add("--max-sites", type=int, help="the longest text that the model holds, where less than its own saves memory")
+    add("--dtype", help="of the weights: bfloat16 takes half the memory")
+    add("--stream", action="store_true", help="print tokens as they come")
+    add("--json", action="store_true", help="texts, tokens and times as JSON")
+
+
+def _generate(options):
+    _check(options)
+    overrides = {} if options.max_sites is None else {"max_sites": options.max_sites}
+    model = load(options.model, dtype=options.dtype, **overrides)
+    from ar_zoo.drawing import data_kind
+
+    if data_kind(model) != "text":
+        raise ValueError(f"`generate` needs a model of text; {options.model} draws {data_kind(model)}.")
+    prompt = _prompt(model, options)
+    begun = time.perf_counter()
+    if options.draft is not None:
+        texts, counts, first, notes = _drafted(model, prompt, options)
+    elif options.stream:
+        texts, counts, first, notes = _streamed(model, prompt, options)
+    else:
+        texts, counts, first, notes = _at_once(model, prompt, options)
+    seconds, drawn = time.perf_counter() - begun, sum(counts)
+    told = {"seconds": seconds, "tokens": drawn, "tokens_per_second": drawn / seconds, **notes}
+    if first is not None:
+        told["first_token_seconds"] = first - begun
+        told["token_seconds"] = (seconds - told["first_token_seconds"]) / max(drawn - 1, 1)
+        told["tokens_per_second"] = 1 / told["token_seconds"]
+    if options.json:
+        print(json.dumps({"model": options.model, "texts": texts, **told}, indent=1))
+        return
+    if not options.stream:
+        print("\n\n".join(texts))
+    _say(told)
+
+
+def _check(options):
+    if options.chat is not None and options.prompt:
+        raise ValueError("`--chat` stands in the place of `--prompt`; give one of them.")
+    if options.system is not None and options.chat is None:
+        raise ValueError("`--system` goes with `--chat`.")
+    if options.stream and options.count != 1:
+        raise ValueError(f"`--stream` prints one text; `--count` is {options.count}. Leave one of them out.")
+    if options.draft is not None:
+        bent = [name for name in _PROCESSORS if name != "temperature" and getattr(options, name) is not None]
+        if bent or options.stream or options.stop:
+            names = [f"--{name.replace('_', '-')}" for name in bent] + ["--stream"] * options.stream
+            names += ["--stop"] * bool(options.stop)
+            raise ValueError(f"`--draft` takes --temperature alone; leave out {', '.join(names)}.")
+
+
+def _prompt(model, options):
+    from ar_zoo.core.chat import apply_chat
+    from ar_zoo.core.text import prompt_symbols
+    from ar_zoo.drawing import text_or_file
+
+    text = text_or_file(options.prompt)
+    if options.chat is not None:
+        said = [("system", options.system), ("user", text_or_file(options.chat))]
+        text = apply_chat(model.head, [{"role": role, "content": words} for role, words in said if words is not None])
+    return prompt_symbols(model, text)
+
+
+def _arguments(model, options) -> dict:
+    from ar_zoo import sampling
+
+    given = {name: getattr(options, name) for name in _PROCESSORS}
+    greedy = given["temperature"] == 0
+    if greedy or given["temperature"] is None:
+        given["temperature"] = None
+    processors = [getattr(sampling, name)(value) for name, value in given.items() if value is not None]
+    stop = [*_ends(model), *(model.head.encode(text) for text in options.stop)]
+    return dict(processors=processors, temperature=0.0 if greedy else 1.0, seed=options.seed, stop=stop)
+
+
+def _streamed(model, prompt, options):
+    from ar_zoo.core.text import TextStream
+    from ar_zoo.sampling import stream
+
+    text, first, pieces, count = TextStream(model.head), None, [], 0
+    for token in stream(model, prompt, options.tokens, **_arguments(model, options)):
+        first = time.perf_counter() if first is None else first
+        count += 1
+        if token not in _ends(model):
+            pieces.append(text.push(token))
+            print("" if options.json else pieces[-1], end="", flush=True)
+    pieces.append(text.flush())
+    if not options.json:
+        print(pieces[-1], flush=True)
+    return ["".join(pieces)], [count], first, {}
+
+
+def _at_once(model, prompt, options):
+    from ar_zoo.sampling import generate
+
+    rows = generate(model, [prompt] * options.count, options.tokens, **_arguments(model, options)).tokens
+    return [_decoded(model, row) for row in rows], [len(row) for row in rows], None, {}
+
+
+def _drafted(model, prompt, options):
+    from ar_zoo import sampling
+
+    known = {"lookup": sampling.PromptLookup, "jacobi": sampling.Jacobi}
+    draft = known[options.draft]() if options.draft in known else sampling.ModelDraft(load(options.draft))
+    temperature = 1.0 if options.temperature is None else options.temperature
+    length = len(prompt) + options.tokens
+    drawn, report = sampling.speculate(
+        model,
+        options.count,
+        options.seed,
+        draft,
+        options.lookahead,
+        prefix=prompt,
+        temperature=temperature,
+        num_sites=length,
+    )
+    rows = [_until(row[len(prompt) :], _ends(model)) for row in drawn]
+    notes = {"accepted": report.acceptance, "tokens_per_call": report.sites_per_call}
+    return [_decoded(model, row) for row in rows], [len(row) for row in rows], None, notes
+
+
+def _ends(model) -> tuple:
+    """Tokens that end a text, and are no part of it."""
+    return tuple(getattr(model.head, "stop_symbols", ()))
+
+
+def _decoded(model, row):
+    return model.head.decode(row[:-1] if len(row) and row[-1] in _ends(model) else row)
+
+
+def _until(row, stops):
+    """The tokens up to the first that ends a text, that one included."""
+    ends = [place for place, token in enumerate(row.tolist()) if token in set(stops)]
+    return row[: ends[0] + 1] if ends else row
+
+
+def _say(told):
+    parts = [f"{told['tokens']} tokens", f"{told['tokens_per_second']:.1f} a second"]
+    if "first_token_seconds" in told:
+        parts.insert(1, f"the first after {told['first_token_seconds']:.2f} s (compiling included)")
+        parts.insert(2, f"then {told['token_seconds'] * 1000:.1f} ms each")
+    if "accepted" in told:
+        parts.append(f"{told['accepted']:.0%} of the guesses right, {told['tokens_per_call']:.2f} tokens a call")
+    print(", ".join(parts), file=sys.stderr)

@@ -1,0 +1,72 @@
+"""`ar-zoo generate` on a tiny preset: the same text in each way, what is said of it, and mistakes."""
+
+# Fixtures of the other commands' tests serve here as well.
+# ruff: noqa: F401, F811
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import ar_zoo
+from tests.export.families import randomised
+from tests.test_cli import presets, run
+
+LETTERS = "\n abcdé"
+
+
+@pytest.fixture(scope="module")
+def text(presets):
+    """A preset of text, where the commands run."""
+    head = ar_zoo.heads.Categorical(len(LETTERS), alphabet=LETTERS)
+    model = randomised(ar_zoo.create("gpt.tiny", head=head, max_sites=32))
+    ar_zoo.save(model, presets / "text")
+    return model
+
+
+@pytest.fixture
+def generate(run, text):
+    return lambda *words: run("generate", "text", "--tokens", "20", *words)
+
+
+def test_the_same_text_in_every_way(generate, text):
+    expected = text.head.decode(text.sample(1, seed=3, prefix=text.encode("ab"), num_sites=22)[0, 2:])
+    words = ("--prompt", "ab", "--seed", "3")
+    for way in (("--stream",), ("--draft", "lookup")):
+        status, output, error = generate(*words, *way)
+        assert (status, output) == (0, expected + "\n"), way
+        assert error.startswith("20 tokens, ")
+        assert ("the first after" in error) == (way == ("--stream",))
+        assert ("of the guesses right" in error) == (way[:1] == ("--draft",))
+
+
+@pytest.mark.slow
+def test_json_stops_and_processors(generate, text):
+    greedy = text.head.decode(text.sample(1, prefix=text.encode("ab"), num_sites=22, temperature=0)[0, 2:])
+    for words in (("--top-p", "1e-6", "--temperature", "2"),):
+        found = json.loads(generate("--prompt", "ab", "--count", "2", "--json", *words)[1])
+        assert found["texts"] == [greedy, greedy], words
+        assert found["tokens"] == 40
+    found = json.loads(generate("--prompt", "ab", "--json", "--temperature", "0", "--stop", greedy[4:6])[1])
+    assert found["texts"] == [greedy[: greedy.index(greedy[4:6]) + 2]]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--prompt", "a", "--chat", "b"), "`--chat` stands in the place of `--prompt`"),
+        (("--system", "a"), "`--system` goes with `--chat`"),
+        (("--stream", "--count", "2"), "`--stream` prints one text; `--count` is 2"),
+        (("--draft", "lookup", "--top-k", "2", "--stream"), "leave out --top-k, --stream"),
+        (("--chat", "b"), "`head` has no chat template"),
+        (("--prompt", "z"), "the alphabet of 7 does not: 'z'"),
+        (("--prompt", "a" * 40), "32"),
+        (("--top-p", "2"), "`p` must"),
+        (("--draft", "nothing"), "'nothing' is not known"),
+    ],
+)
+def test_mistakes_are_one_line(generate, words, says):
+    status, output, error = generate(*words)
+    assert (status, output) == (2, "")
+    assert says in error
+    assert error.count("\n") == 1
