@@ -25,7 +25,7 @@ def data_kind(model) -> str:
         return "series" if None in model.event_shape else "table"
     if len(model.event_shape) > 1:
         return "image"
-    if getattr(model.head, "alphabet", None):
+    if model.head.reads_text:
         return "text"
     return "sound" if isinstance(model.head, MuLawCategorical) else "symbols"
 
@@ -57,8 +57,8 @@ def draw_text(model, num_sites, num_samples=1, seed=0, temperature=1.0, prefix="
     """Texts of any length: beyond `max_sites` each window goes on from the last half of the one before.
 
     Args:
-        model: one whose head has an alphabet.
-        num_sites: characters of each text, those of `prefix` included.
+        model: one whose head reads text.
+        num_sites: symbols (characters, or tokens) of each text, those of `prefix` included.
         num_samples, seed, temperature, context: as in `AutoregressiveModel.sample`; window w takes the seed `seed + w`.
         prefix: how all of them begin.
 
@@ -69,11 +69,13 @@ def draw_text(model, num_sites, num_samples=1, seed=0, temperature=1.0, prefix="
         >>> draw_text(ar_zoo.load("gpt.kjv"), 1000, prefix="And it came to pass")[0][:20]
         'And it came to pass,'
     """
-    if num_sites <= len(prefix):
+    known = model.head.encode(prefix)
+    if num_sites <= len(known):
+        unit = "characters" if len(known) == len(prefix) else "tokens"
         raise ValueError(
-            f"`prefix` has {len(prefix)} characters, `num_sites` is {num_sites} with it included. Ask for more."
+            f"`prefix` has {len(known)} {unit}, `num_sites` is {num_sites} with it included. Ask for more."
         )
-    text, turn = np.tile(model.head.encode(prefix), (num_samples, 1)), 0
+    text, turn = np.tile(known, (num_samples, 1)), 0
     window = model.max_sites or num_sites
     overlap = min(window // 2 + 1, window - 1)
     while text.shape[1] < num_sites:

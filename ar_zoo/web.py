@@ -155,6 +155,8 @@ def _export(name, preset, folder, progress) -> dict:
     """Exports one model into the page; returns what page.json says of it."""
     about, model = read_manifest(preset).get("about", ""), load(preset)
     kind = data_kind(model)
+    if kind == "text" and not getattr(model.head, "alphabet", None):
+        raise ValueError(f"`models`: the page writes text character by character; {name} has tokens. Leave it out.")
     if kind not in ("image", "sound", "text") or (
         kind == "image" and (model.event_shape[-1] != 1 or model.head.site_shape)
     ):

@@ -109,7 +109,7 @@ def _read(model, source: Path, array: str | None) -> tuple[np.ndarray, dict, int
     suffix = source.suffix.lower()
     if kind == "text":
         data = source.read_bytes()
-        return model.head.encode(_text(data, source)), {"kind": kind}, len(data)
+        return _from_text(model, _text(data, source), source), {"kind": kind}, len(data)
     facts = {"kind": kind}
     if suffix in ARRAYS:
         values = _array(source, array)
@@ -133,6 +133,14 @@ def _text(data: bytes, source: Path) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{source} is not UTF-8: byte {error.start} is {data[error.start]:#04x}.") from None
+
+
+def _from_text(model, text: str, source: Path) -> np.ndarray:
+    """The symbols of a text, which must come back as it is: some tokenizers change spaces or accents."""
+    x = model.head.encode(text)
+    if model.head.decode(x) != text:
+        raise ValueError(f"{source} would come back changed, by the model's tokenizer. Take another model.")
+    return x
 
 
 def _array(source: Path, name: str | None) -> np.ndarray:

@@ -187,6 +187,29 @@ def _ragged_rows(model, **order):
     assert worst < 1e-10 * np.abs(expected).max(), f"ragged steps differ from call by {worst:.3g}"
 
 
+def rows_apart(cls):
+    """Law 3, rows apart: a chunk in which each row begins at its own site has the values of `call`."""
+    model = make(cls)
+    if model.block_sizes is not None:
+        return
+    batch, first = 3, np.array([0, 1, 2], np.int32)
+    x, context = events(model, batch), contexts(model, batch)
+    full = model.full_context(context, batch)
+    slots = np.arange(min(3, sites_of(model, x).shape[1] - 2), dtype=np.int32)
+    for order in all_orders(model):
+        sites, expected = sites_of(model, x, **order), params_of(model, x, context, **order)
+        cache = model.init_cache(batch, sites.shape[1])
+        behind = np.where(np.arange(2) < first[:, None], np.arange(2, dtype=np.int32), -1)
+        for index, at in ((0, behind), (first, first[:, None] + slots)):
+            prev = np.take_along_axis(sites, np.maximum(at - 1, 0).reshape(*at.shape, *[1] * (sites.ndim - 2)), axis=1)
+            prev[at <= 0] = model.head.nothing
+            positions = {} if at is not behind else {"positions": tf.constant(behind)}
+            params, cache = model.step(tf.constant(prev), cache, tf.constant(index), full, **positions, **order)
+        wanted = np.take_along_axis(expected, at[..., None], axis=1)
+        worst = np.abs(np.asarray(params) - wanted).max()
+        assert worst < 1e-10 * np.abs(expected).max(), f"rows that begin apart differ from call by {worst:.3g} {order}"
+
+
 def padding(cls):
     """Law 3, padding: sites marked as padding, anywhere in a row, change nothing and are not scored."""
     model = make(cls)
@@ -412,7 +435,7 @@ def precision(cls):
 LAWS = {
     1: (causality,),
     2: (completeness,),
-    3: (step_equals_call, known_sites, ragged_rows, padding),
+    3: (step_equals_call, known_sites, ragged_rows, rows_apart, padding),
     4: (normalisation,),
     5: (sampling,),
     6: (one_noise_one_sample,),
