@@ -10,10 +10,11 @@ from ar_zoo.core import arguments
 from ar_zoo.core.cache import KeyValue, numbers
 from ar_zoo.core.likelihood import BitsPerDimension, Perplexity
 from ar_zoo.core.model import AutoregressiveModel
-from ar_zoo.layers import RotaryPositions, SymbolEmbedding, TransformerBlock, get_positions
+from ar_zoo.layers import DraftHead, RotaryPositions, SymbolEmbedding, TransformerBlock, get_positions
 from ar_zoo.layers.transformer import make_norm
 
 IN_ATTENTION = ("rotary", "alibi")
+DRAFT_KINDS = ("medusa", "chained")
 
 
 class Decoder(AutoregressiveModel):
@@ -35,6 +36,9 @@ class Decoder(AutoregressiveModel):
         logit_cap: logits are bent to lie within ± this; `None` for as they are.
         start_symbol: the symbol fed before the first; `None` for an embedding of its own.
         dropout: rate on embeddings, attention weights and both branches.
+        draft_heads: how many heads guess the symbols after the next, for `ar_zoo.sampling.speculate`; their mean loss, times
+            `draft_weight`, is learnt with the model's.
+        draft_kind: `"medusa"`, each from the features alone, or `"chained"`, each also from the symbol before its own.
     """
 
     metric_classes = (BitsPerDimension, Perplexity)
@@ -65,11 +69,17 @@ class Decoder(AutoregressiveModel):
         logit_cap=None,
         start_symbol=None,
         dropout=0.0,
+        draft_heads=0,
+        draft_kind="medusa",
+        draft_weight=0.3,
         **kwargs,
     ):
         _check(head, num_heads, num_kv_heads, head_size, positions, units)
         arguments.whole(max_sites=max_sites, num_layers=num_layers)
-        arguments.whole(0, num_sinks=num_sinks)
+        arguments.whole(0, num_sinks=num_sinks, draft_heads=draft_heads)
+        arguments.positive(draft_weight=draft_weight)
+        if draft_kind not in DRAFT_KINDS:
+            raise ValueError(f"`draft_kind` must be one of {', '.join(map(repr, DRAFT_KINDS))}; got {draft_kind!r}.")
         arguments.whole_or_none(window=window, hidden_units=hidden_units)
         arguments.positive(max_wavelength=max_wavelength, epsilon=epsilon)
         arguments.rates(dropout=dropout)
@@ -82,6 +92,7 @@ class Decoder(AutoregressiveModel):
         self.feed_forward, self.use_bias, self.qkv_bias, self.tied = feed_forward, use_bias, qkv_bias, tied
         self.attention_cap, self.logit_cap = attention_cap, logit_cap
         self.start_symbol, self.dropout = start_symbol, dropout
+        self.draft_heads, self.draft_kind, self.draft_weight = draft_heads, draft_kind, draft_weight
         policy = {"dtype": self.dtype_policy}
         self._embed = SymbolEmbedding(head.num_symbols, units, start_symbol, name="embedding", **policy)
         added = "none" if positions in IN_ATTENTION else positions
@@ -113,6 +124,11 @@ class Decoder(AutoregressiveModel):
         self._output = None
         if not tied:
             self._output = keras.layers.Dense(head.num_symbols, use_bias=False, name="output", **policy)
+        chained = draft_kind == "chained"
+        self._drafts = [DraftHead(chained, name=f"draft_{k + 1}", **policy) for k in range(draft_heads)]
+        for each in self._drafts:
+            each.build((None, units))
+        self._draft_bits = BitsPerDimension(name="draft_bits") if draft_heads else None
         self.build()
 
     def _attention_positions(self):
@@ -141,8 +157,57 @@ class Decoder(AutoregressiveModel):
             x = block(x, training=training)
         return x if self._norm is None else self._norm(x)
 
-    def call(self, x, context=None, training=False):
-        return self.project(self.features(x, training=training))
+    def call(self, x, context=None, training=False, drafts=False):
+        """Logits [B, S, num_symbols]; with `drafts` [B, S, 1 + draft_heads, num_symbols], of site i and of the ones after it,
+        all from the sites before i, but that chained heads know those between."""
+        hidden = self.features(x, training=training)
+        if not drafts:
+            return self.project(hidden)
+        every, x = [hidden], ops.convert_to_tensor(x)
+        for k in range(self.draft_heads):
+            between = ops.pad(x, ((0, 0), (0, k)), constant_values=-1)[:, k:]
+            every.append(self.draft(k, every, between))
+        return self.project(ops.stack(every, axis=2))
+
+    def draft(self, k, hidden, symbols):
+        """What head `k` makes of the features [..., units] and of what the heads before it made of them, `hidden`, a list.
+
+        `symbols` [...] is the one before its own, of which a head of its kind may know nothing.
+        """
+        if self.draft_kind == "medusa":
+            return self._drafts[k](hidden[0])
+        return self._drafts[k](hidden[k], self._embed(symbols))
+
+    # The loss of heads that guess further ahead, added to the model's own.
+
+    def _outputs_of(self, inputs, training):
+        return super()._outputs_of(inputs | {"drafts": self.draft_heads > 0}, training)
+
+    def _arguments_of(self, inputs):
+        more = {"drafts": True} if inputs.get("drafts") else {}
+        return super()._arguments_of(inputs) | more
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True, mask=None):
+        loss = super().compute_loss(x, y, _own(y_pred), sample_weight, training, mask)
+        if _has_drafts(y_pred):
+            losses = [self._mean(*each) for each in self._draft_nll(x, y_pred, mask, sample_weight)]
+            loss = loss + self.draft_weight * sum(losses) / self.draft_heads
+        return loss
+
+    def _update_metrics(self, inputs, outputs):
+        if _has_drafts(outputs):
+            for total, count in self._draft_nll(inputs["x"], outputs, inputs["mask"], inputs["sample_weight"]):
+                self._draft_bits.update_state(total / ops.maximum(count, 1e-9), sample_weight=count)
+        return super()._update_metrics(inputs, _own(outputs))
+
+    def _draft_nll(self, x, outputs, mask, sample_weight):
+        """What `_nll` gives for each head: the k-th at site i is of site i + k, if none from i to there is padding."""
+        length = x.shape[1]
+        for k in range(1, self.draft_heads + 1):
+            real = None
+            if mask is not None:
+                real = ops.all(ops.stack([mask[:, j : length - k + j] for j in range(k + 1)]), axis=0)
+            yield self._nll(x[:, k:], outputs[:, :-k, k], real, sample_weight)
 
     def receptive_field(self, num_sites=None):
         # An entry holds the site before it: one layer with a window of w reaches w sites back, each further one w - 1.
@@ -201,6 +266,9 @@ class LlamaDecoder(Decoder):
         tied=False,
         start_symbol=None,
         dropout=0.0,
+        draft_heads=0,
+        draft_kind="medusa",
+        draft_weight=0.3,
         **kwargs,
     ):
         super().__init__(
@@ -225,8 +293,20 @@ class LlamaDecoder(Decoder):
             tied=tied,
             start_symbol=start_symbol,
             dropout=dropout,
+            draft_heads=draft_heads,
+            draft_kind=draft_kind,
+            draft_weight=draft_weight,
             **kwargs,
         )
+
+
+def _has_drafts(outputs) -> bool:
+    return len(outputs.shape) == 4
+
+
+def _own(outputs):
+    """The model's own of what `call` gives."""
+    return outputs[:, :, 0] if _has_drafts(outputs) else outputs
 
 
 def _check(head, num_heads, num_kv_heads, head_size, positions, units):

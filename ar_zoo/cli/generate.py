@@ -49,7 +49,7 @@ def add_to(command):
     add("--presence-penalty", type=float, help="the same, once for a token")
     add("--frequency-penalty", type=float, help="the same, for each time that it was written")
     add("--no-repeat-ngram", type=int, help="no N tokens come twice in a row of N")
-    help = "guess ahead and verify, with the same text at the end: lookup, jacobi, or another model's name"
+    help = "guess ahead and verify, with the same text at the end: lookup, jacobi, heads (the model's own), or another model's name"
     add("--draft", help=help)
     add("--lookahead", type=int, default=4, help="guesses at a time, with --draft (default 4)")
     add("--max-sites", type=int, help="the longest text that the model holds, where less than its own saves memory")
@@ -154,7 +154,7 @@ def _at_once(model, prompt, options):
 def _drafted(model, prompt, options):
     from ar_zoo import sampling
 
-    known = {"lookup": sampling.PromptLookup, "jacobi": sampling.Jacobi}
+    known = {"lookup": sampling.PromptLookup, "jacobi": sampling.Jacobi, "heads": lambda: sampling.OwnHeads(model)}
     draft = known[options.draft]() if options.draft in known else sampling.ModelDraft(load(options.draft))
     temperature = 1.0 if options.temperature is None else options.temperature
     length = len(prompt) + options.tokens

@@ -52,3 +52,10 @@ def filled(make, prepare):
             weight._initializer = lambda shape, dtype=None, value=value: tf.convert_to_tensor(value)
         weight._deferred_initialize()
     return model
+
+
+def report_fresh(source, wanted, known):
+    """Says which of the weights `wanted` are not among those `known`, and so start fresh: new parts, draft heads say."""
+    fresh = [path for path in wanted if path not in known]
+    if fresh:
+        print(f"{source}: no weights for {', '.join(fresh)}, which start fresh.")

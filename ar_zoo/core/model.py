@@ -155,7 +155,7 @@ class AutoregressiveModel(DensityModel):
         back = ops.argsort(front, axis=1)
         spread = lambda index, rank: ops.reshape(index, (*ops.shape(index), *([1] * (rank - 2))))  # noqa: E731
         x = ops.take_along_axis(ops.convert_to_tensor(x), spread(front, len(x.shape)), axis=1)
-        params = super().__call__(x, context=context, training=training)
+        params = super().__call__(x, context=context, training=training, **order)
         return ops.take_along_axis(params, spread(back, len(params.shape)), axis=1)
 
     def log_prob(self, x, context=None, mask=None, reduce="event", order=0):

@@ -109,9 +109,10 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
     arguments = dict(config["config"])
     if dtype is not None:
         arguments["dtype"] = dtype
-    unknown = sorted(set(overrides) - set(arguments))
+    known = {*arguments, *cls.argument_names()}
+    unknown = sorted(set(overrides) - known)
     if unknown:
-        raise ValueError(f"`load` was given {unknown}, which {cls.__name__} does not have. It has {sorted(arguments)}.")
+        raise ValueError(f"`load` was given {unknown}, which {cls.__name__} does not have. It has {sorted(known)}.")
 
     def make():
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_zoo.core.filling import filled
+from ar_zoo.core.filling import filled, report_fresh
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.registry import families
 from ar_zoo.interop.tokenizer import head_of_gguf
@@ -182,7 +182,7 @@ def _names(model) -> dict[str, tuple[str, str]]:
 def _values(model, tensors, pairs, path):
     """Our path → its value."""
     ours, names = named_weights(model), _names(model)
-    assert names.keys() == ours.keys(), set(names) ^ set(ours)
+    report_fresh(path, ours, names)
     for place, (name, how) in names.items():
         if name not in tensors:
             raise ValueError(f"{path} has no tensor {name!r}, which {type(model).__name__} needs.")
@@ -193,6 +193,8 @@ def _values(model, tensors, pairs, path):
     heads = {"query": model.num_heads, "key": model.num_kv_heads or model.num_heads}
 
     def value_of(place):
+        if place not in names:
+            return None
         name, how = names[place]
         value = _floats(tensors[name], path)
         value = _halves(value, heads[how]) if how in heads and pairs else value

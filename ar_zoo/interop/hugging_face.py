@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_zoo.core.files import atomic_folder
-from ar_zoo.core.filling import filled
+from ar_zoo.core.filling import filled, report_fresh
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.registry import families
 from ar_zoo.core.tensors import TensorFile
@@ -53,6 +53,8 @@ def load(folder, dtype=None, **overrides):
 def save(model, folder) -> Path:
     """Writes a folder that transformers loads, whole or not at all. Families: gpt, llama and mistral in their published forms.
 
+    Draft heads, which transformers does not know, are left out.
+
     Example:
         >>> ar_zoo.interop.hugging_face.save(model, "for_transformers")
     """
@@ -91,7 +93,7 @@ def _stored(weight, source):
 def _values(model, sources, folder):
     """Our path → its value, from the files that hold them."""
     ours = named_weights(model)
-    assert sources.keys() == ours.keys(), set(sources) ^ set(ours)
+    report_fresh(folder, ours, sources)
     files, where = _files(folder), {}
     for path, source in sources.items():
         name = source.name if source.name in files else source.name.removeprefix("transformer.")  # GPT-2's own files
@@ -104,7 +106,7 @@ def _values(model, sources, folder):
                 f"{list(shape)}."
             )
         where[path] = files[name], name
-    return lambda path: sources[path].take(*where[path])
+    return lambda path: sources[path].take(*where[path]) if path in where else None
 
 
 def _files(folder) -> dict[str, TensorFile]:

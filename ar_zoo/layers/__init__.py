@@ -4,6 +4,7 @@ from ar_zoo.layers.attention import CausalSelfAttention
 from ar_zoo.layers.causal_conv import DilatedCausalConv1D
 from ar_zoo.layers.conditioning import Conditioning, ImageConditioning, NullDropout
 from ar_zoo.layers.diagonal_lstm import DiagonalLSTM
+from ar_zoo.layers.draft_head import DraftHead
 from ar_zoo.layers.embedding import SymbolEmbedding, indicators
 from ar_zoo.layers.gated import GatedActivation, ResidualSkip
 from ar_zoo.layers.masked_conv import MaskedConv2D
@@ -21,6 +22,7 @@ __all__ = [
     "Conditioning",
     "DiagonalLSTM",
     "DilatedCausalConv1D",
+    "DraftHead",
     "GatedActivation",
     "ImageConditioning",
     "LearnedPositions",

@@ -30,7 +30,7 @@ _NAMES = {
         "top_p",
         "typical",
     ),
-    "drafts": ("Jacobi", "ModelDraft", "PromptLookup"),
+    "drafts": ("Jacobi", "ModelDraft", "OwnHeads", "PromptLookup"),
     "speculative": ("Report", "speculate"),
     "watermark": ("Watermark",),
 }

@@ -1,8 +1,8 @@
-"""Where guesses come from: another model, what was written before, or the last round's own draws.
+"""Where guesses come from: another model, heads of the model's own, what was written before, or the last round's draws.
 
 A draft is hashable, and has four members. Its state is nested dicts of tensors, batch first.
 
-    check(model, num_sites)                         refuses a model that it cannot guess for
+    check(model, num_sites, lookahead)              refuses a model that it cannot guess for
     overwrites(num_sites)                           whether its state may have seen more of a row than is right
     start(values, stop, lookahead, context)         its state when the sites before `stop` are known
     guess(state, now) → (guesses [B, K, …], state)  for the round `now`
@@ -35,7 +35,7 @@ class ModelDraft:
 
     model: AutoregressiveModel
 
-    def check(self, model, num_sites):
+    def check(self, model, num_sites, lookahead):
         verify.check_raster(self.model, "draft")
         for name in ("num_symbols", "site_shape", "noise_shape"):
             own, wanted = getattr(self.model.head, name), getattr(model.head, name)
@@ -79,13 +79,55 @@ class ModelDraft:
 
     def learn(self, state, now, drawn, accepted):
         """It reads what the model read: one symbol more than it needs to guess."""
-        return verify.verify(self.model, state, now, self._context(now.context))[1](drawn, accepted)
+        return verify.verify(self.model, state, now, self._context(now.context))[2](drawn, accepted)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnHeads:
+    """The model's own draft heads guess from its features: no second model, and no second cache.
+
+    They draw from the same noise, as `ModelDraft` does. In the first round, before there are features, they guess from none.
+
+    Args:
+        model: the model that they guess for, one with `draft_heads`.
+    """
+
+    model: AutoregressiveModel
+
+    def check(self, model, num_sites, lookahead):
+        heads = getattr(model, "draft_heads", 0)
+        if model is not self.model or not heads:
+            raise ValueError(
+                "`draft` must be the heads of the model itself, OwnHeads(model), and it must have some: "
+                f"{type(model).__name__} has draft_heads={heads}. A recipe trains them: gpt_kjv_medusa, say."
+            )
+        if lookahead > heads:
+            raise ValueError(f"`lookahead` must be at most {heads}, the model's draft heads; got {lookahead}.")
+
+    def overwrites(self, num_sites):
+        return True
+
+    def start(self, values, stop, lookahead, context):
+        return {"features": tf.zeros((values.shape[0], self.model.units), self.model.compute_dtype)}
+
+    def guess(self, state, now):
+        model, symbol, guesses = self.model, now.prev[:, 0], []
+        hidden = [state["features"]]
+        for k in range(now.lookahead):
+            hidden.append(model.draft(k, hidden, symbol))
+            drawn = model.head.sample(model.project(hidden[-1]), now.noise[:, k], now.temperature)
+            symbol = tf.where(now.known[:, k], now.values[:, k], drawn)
+            guesses.append(symbol)
+        return tf.stack(guesses, axis=1), state
+
+    def learn(self, state, now, drawn, accepted):
+        return {"features": verify.gathered(now.features, accepted[:, None] - 1)[:, 0]}
 
 
 class _OfWhatWasWritten:
     """A draft that guesses for any model."""
 
-    def check(self, model, num_sites):
+    def check(self, model, num_sites, lookahead):
         pass
 
     def overwrites(self, num_sites):

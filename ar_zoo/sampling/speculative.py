@@ -22,7 +22,7 @@ from ar_zoo.core import arguments, checks, generate
 from ar_zoo.core.cache import KeyValue
 from ar_zoo.core.known import known_sites
 from ar_zoo.core.noise import uniform_noise
-from ar_zoo.sampling.drafts import ModelDraft, PromptLookup
+from ar_zoo.sampling.drafts import ModelDraft, OwnHeads, PromptLookup
 from ar_zoo.sampling.verify import Round, check_raster, overwrites, same, seen, verify, where, window
 
 
@@ -75,8 +75,8 @@ def speculate(
     Args:
         model: draws its sites in one order and without blocks: gpt, llama, mistral, image_gpt, wavenet and their like. Those
             with a `State` (recurrent_lm, pixel_snail) step a second time through what was right: no faster than site by site.
-        draft: where guesses come from: another model of the same alphabet, or one of `ar_zoo.sampling.drafts`;
-            `PromptLookup()` by default.
+        draft: where guesses come from: another model of the same alphabet, or one of `ar_zoo.sampling.drafts`; by default the
+            model's own heads (`draft_heads`) if it has some, and else `PromptLookup()`.
         lookahead: guesses in each round, K above.
         prefix: as in `model.sample`, or a list of one for each sample, of different lengths.
         num_samples, seed, context, given, mask, temperature, num_sites, batch_size: as in `model.sample`.
@@ -93,8 +93,8 @@ def speculate(
     temperature = arguments.temperature(temperature)
     check_raster(model, "model")
     sites, head = checks.num_sites(model, num_sites), model.head
-    draft = _as_draft(draft)
-    draft.check(model, sites)
+    draft = _as_draft(draft, model)
+    draft.check(model, sites, lookahead)
     if _is_ragged(prefix):
         prefix, given, mask = None, *_side_by_side(prefix, num_samples, sites, head, given)
     values, known = known_sites(
@@ -161,7 +161,8 @@ def loop(model, draft, lookahead, noise, values, known, context, temperature, in
         guesses, state = draft.guess(state, now)
         guesses = where(now.known[:, :-1], now.values[:, :-1], guesses)
         now = dataclasses.replace(now, chunk=tf.concat([now.prev, guesses], axis=1))
-        params, commit = verify(model, cache, now, context)
+        params, features, commit = verify(model, cache, now, context)
+        now = dataclasses.replace(now, features=features)
         drawn = where(now.known, now.values, head.sample(params, now.noise, temperature))
         right = tf.math.cumprod(tf.cast(same(guesses, drawn[:, :-1]), tf.int32), axis=1)
         accepted = tf.minimum(1 + tf.reduce_sum(right, axis=1), sites - index)
@@ -193,8 +194,10 @@ def _counted(counts, now, right, accepted):
     )
 
 
-def _as_draft(draft):
-    draft = PromptLookup() if draft is None else ModelDraft(draft) if hasattr(draft, "step") else draft
+def _as_draft(draft, model):
+    if draft is None:
+        draft = OwnHeads(model) if getattr(model, "draft_heads", 0) else PromptLookup()
+    draft = ModelDraft(draft) if hasattr(draft, "step") else draft
     if not hasattr(draft, "guess"):
         raise ValueError(f"`draft` must be another model, or one of ar_zoo.sampling.drafts; got {draft!r}.")
     return draft

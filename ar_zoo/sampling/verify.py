@@ -26,6 +26,7 @@ class Round:
         context: as in `step`.
         temperature: scalar.
         chunk: [B, K + 1, …], `prev` and the guesses; `None` before they are made.
+        features: [B, K + 1, units], what a model that has `features` makes of the chunk; `None` before it has.
     """
 
     index: tf.Tensor
@@ -38,6 +39,7 @@ class Round:
     context: dict
     temperature: tf.Tensor
     chunk: tf.Tensor | None = None
+    features: tf.Tensor | None = None
 
     @property
     def lookahead(self) -> int:
@@ -87,20 +89,28 @@ def verify(model, cache, now, context):
     """One step through a round's chunk.
 
     Returns:
-        (params [B, K + 1, params_size], `commit`). `commit(drawn, accepted)` gives the cache that has seen the first
-        `accepted` [B] entries of the chunk; it writes once the symbols `drawn` from the parameters are there.
+        (params [B, K + 1, params_size], features or `None`, `commit`). `commit(drawn, accepted)` gives the cache that has
+        seen the first `accepted` [B] entries of the chunk; it writes once the symbols `drawn` from the parameters are there.
     """
     if not rewinds(model, now.num_sites):
-        return model.step(now.chunk, cache, now.slot, context)[0], lambda drawn, accepted: _again(
-            model, cache, now, context, accepted
-        )
+        params, features, _ = _step(model, cache, now, context)
+        return params, features, lambda drawn, accepted: _again(model, cache, now, context, accepted)
     spec = spec_of(model, now.num_sites, now.lookahead)
-    params, new = model.step(now.chunk, caches.taken_chunk(spec, cache, now.slot), now.slot, context)
+    params, features, new = _step(model, caches.taken_chunk(spec, cache, now.slot), now, context)
 
     def commit(drawn, accepted):
         return caches.commit(spec, cache, new, generate.after(drawn, now.slot), accepted)
 
-    return params, commit
+    return params, features, commit
+
+
+def _step(model, cache, now, context):
+    """(params, features or `None`, the new cache)."""
+    if not hasattr(model, "step_features"):
+        params, new = model.step(now.chunk, cache, now.slot, context)
+        return params, None, new
+    features, new = model.step_features(now.chunk, cache, now.slot)
+    return model.project(features), features, new
 
 
 def _again(model, cache, now, context, accepted):

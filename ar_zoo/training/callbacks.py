@@ -106,7 +106,8 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class BestPreset(keras.callbacks.Callback):
-    """Keeps the preset folder with the lowest validation bits per dimension. Runs before `Checkpoint`."""
+    """Keeps the preset folder with the lowest validation bits per dimension, of equal ones (where what is trained has no part
+    in them, as draft heads have not) the last. Runs before `Checkpoint`."""
 
     def __init__(self, folder, checkpoint: Checkpoint, averaging: AveragedEvaluation, write):
         super().__init__()
@@ -114,7 +115,7 @@ class BestPreset(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         value = (logs or {}).get("val_bits_per_dim")
-        if value is None or not value < self.checkpoint.best:
+        if value is None or not value <= self.checkpoint.best:
             return
         self.checkpoint.best = float(value)
         with self.averaging.averaged():

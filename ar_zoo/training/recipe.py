@@ -23,7 +23,8 @@ class Recipe:
         source: public data, a TFDS name; `--data PATH` takes its place.
         shipped: the small real subset inside the package, for `--smoke` and for trying out.
         about: a sentence for `--help` and the model card.
-        overrides: constructor arguments that take the place of the preset's.
+        overrides: constructor arguments that take the place of the preset's; with `start` such as add weights and change
+            none, `draft_heads` say.
         batch_size, epochs, learning_rate: as usual; the rate falls along a cosine to `final_rate` times itself.
         window: symbols in one example of sound or text.
         vocabulary: how many tokens text is cut into, pieces of words that are learnt from the training part; `None` for
@@ -40,7 +41,8 @@ class Recipe:
         binarize: images are made black and white, as `ar_zoo.data.read` does it.
         shift: images are moved by up to this many pixels each way, at random.
         licence: of what is trained on the source.
-        start: a preset to go on from; its own alphabet and arguments stay. `--from` takes its place.
+        start: a preset to go on from; its own alphabet and arguments stay, but for `overrides`. `--from` takes its place, and of
+            a recipe without it leaves `overrides` out.
         freeze: a regular expression for the paths of weights that stay as they are.
         lora: rank of adapters (LoRA) that are trained in the place of the weights; `None` for none.
         lora_on: a regular expression for the layers that get one.

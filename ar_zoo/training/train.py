@@ -189,12 +189,13 @@ def _changed(recipe, start, freeze, lora):
         "freeze": freeze,
         "lora": lora,
         "learning_rate": recipe.learning_rate / 10 if slower else None,
+        "overrides": {} if slower else None,
     }
     return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def _load(recipe):
-    model = load(recipe.start)
+    model = load(recipe.start, **recipe.overrides)
     family = recipe.model.partition(".")[0]
     if model.family != family:
         raise ValueError(

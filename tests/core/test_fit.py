@@ -99,6 +99,37 @@ def test_padding_teaches_nothing():
     np.testing.assert_allclose(history["bits_per_dim"], expected["bits_per_dim"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["medusa", "chained"])
+def test_the_loss_of_draft_heads(kind):
+    """Head k at site i is scored at site i + k, unless a site from i to there is padding; a row counts by its weight."""
+    model = learner(draft_heads=2, draft_kind=kind, draft_weight=0.5)
+    x, row_weights = laws.events(model, 3), np.array([1.0, 0.0, 2.0], "float32")
+    mask = np.ones(x.shape, bool)
+    mask[1, 9:], mask[2, 4] = False, False
+    params = np.asarray(model(x, mask=mask, drafts=True))
+    log_probs = params - np.log(np.exp(params).sum(axis=-1, keepdims=True))
+    means, counts = [], []
+    for k in range(3):
+        terms = [
+            (row_weights[b], -log_probs[b, i, k, x[b, i + k]])
+            for b in range(3)
+            for i in range(x.shape[1] - k)
+            if mask[b, i : i + k + 1].all()
+        ]
+        weight, nll = np.transpose(terms)
+        means.append(np.average(nll, weights=weight))
+        counts.append(weight.sum())
+    data = {"x": x, "mask": mask, "sample_weight": row_weights}
+    found = model.evaluate(data, return_dict=True, verbose=0)
+    np.testing.assert_allclose(found["draft_bits"] * np.log(2), np.average(means[1:], weights=counts[1:]), rtol=1e-5)
+    loss = model.compute_loss(x=tf.constant(x), y_pred=tf.constant(params), mask=mask, sample_weight=row_weights)
+    np.testing.assert_allclose(loss, means[0] + 0.5 * np.mean(means[1:]), rtol=1e-5)
+    before = weights(model)
+    fit(model, data)
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert "draft" not in weight.path or not np.array_equal(weight, old), weight.path
+
+
 @pytest.mark.parametrize(
     ("family", "jit"),
     [

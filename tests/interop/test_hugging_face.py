@@ -77,6 +77,14 @@ def test_cached_in_chunks_and_ragged(folder):
             np.testing.assert_allclose(np.asarray(params)[row, k], logits[row, at[row, start + k]], atol=1e-4)
 
 
+def test_draft_heads_are_new_and_left_out(copied, tmp_path, capsys):
+    folder, x = copied("mistral"), np.arange(1, 9)[None]
+    model = ar_zoo.load(folder, draft_heads=1)
+    assert "mistral: no weights for draft_1/expand/kernel, draft_1/expand/bias" in capsys.readouterr().out
+    np.testing.assert_array_equal(model(x), ar_zoo.load(folder)(x))
+    np.testing.assert_array_equal(ar_zoo.load(hugging_face.save(model, tmp_path / "written"))(x), model(x))
+
+
 @each
 def test_written_as_it_was_read(folder, tmp_path):
     """The same tensors under the same names, and a configuration that gives the same model."""

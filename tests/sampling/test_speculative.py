@@ -16,7 +16,7 @@ from ar_zoo.core.noise import uniform_noise
 from ar_zoo.core.registry import families
 from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
 from ar_zoo.heads.base import draw_index
-from ar_zoo.sampling.drafts import Jacobi, ModelDraft, PromptLookup
+from ar_zoo.sampling.drafts import Jacobi, ModelDraft, OwnHeads, PromptLookup
 from ar_zoo.sampling.speculative import Report, run, speculate
 from ar_zoo.sampling.verify import Round, gathered, seen
 from ar_zoo.testing import laws
@@ -90,6 +90,42 @@ def test_the_same_symbols(family, draft):
     drawn, report = speculate(model, 1, 3, draft, 2, temperature=0, num_sites=SITES)
     np.testing.assert_array_equal(drawn, plain(family, 1, 0.0))
     assert report.rounds == report.calls <= report.drawn == SITES
+
+
+class CheckedHeads(OwnHeads):
+    """Guesses, and holds that against `call` on all that is written, one guess after the other."""
+
+    def guess(self, state, now):
+        guesses, state = super().guess(state, now)
+        last, going = tf.maximum(now.index - 1, 0), np.asarray(now.index < now.num_sites)
+        features = tf.gather(self.model.features(now.written), last, batch_dims=1)
+        if not np.any(state["features"]):  # of the first round
+            return guesses, state
+        np.testing.assert_allclose(state["features"][going], features[going], rtol=1e-9)
+        written = now.written
+        for k in range(now.lookahead):
+            params = tf.gather(self.model(written, drafts=True)[:, :, k + 1], last, batch_dims=1)
+            drawn = self.model.head.sample(params, now.noise[:, k], now.temperature)
+            drawn = tf.where(now.known[:, k], now.values[:, k], drawn)
+            np.testing.assert_array_equal(guesses[:, k][going], drawn[going])
+            here = tf.range(written.shape[1])[None] == (now.index + k)[:, None]
+            written = tf.where(here, drawn[:, None], written)
+        return guesses, state
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("kind", [pytest.param("medusa", marks=pytest.mark.slow), "chained"])
+def test_heads_of_its_own(kind):
+    """They change nothing else of the model, and guess what `call` says that they do."""
+    model = tiny("gpt", draft_heads=3, draft_kind=kind)
+    for batch, given in ((3, ragged()), (1, {})):
+        # Random weights are sure of themselves: hot draws tell one wrong feature from the next.
+        arguments = {"seed": 3, "num_sites": SITES, "temperature": 12.0, **given}
+        drawn, report = speculate(model, batch, draft=CheckedHeads(model), lookahead=3, **arguments)
+        np.testing.assert_array_equal(drawn, model.sample(batch, **arguments))
+        assert report == speculate(model, batch, lookahead=3, **arguments)[1]
+    x = model.sample(2, num_sites=SITES)
+    np.testing.assert_allclose(model(x, drafts=True)[:, :, 0], model(x), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.usefixtures("eager")
@@ -316,6 +352,10 @@ def test_models_that_it_is_not_for():
         speculate(tiny("ar_p"), num_sites=SITES)
     with pytest.raises(ValueError, match=r"`draft` must have a head like the model's.*num_symbols is 3, not 5"):
         speculate(tiny("gpt"), num_sites=SITES, draft=tiny("gpt", head=Categorical(3)))
+    with pytest.raises(ValueError, match=r"`draft` must be the heads of the model itself.*GPT has draft_heads=0"):
+        speculate(tiny("gpt"), num_sites=SITES, draft=OwnHeads(tiny("gpt")))
+    with pytest.raises(ValueError, match=r"`lookahead` must be at most 1, the model's draft heads; got 4"):
+        speculate(tiny("gpt", draft_heads=1), num_sites=SITES)
     with pytest.raises(ValueError, match=r"`draft` must take the model's context.*or none"):
         speculate(tiny("gpt"), num_sites=SITES, draft=tiny("wavenet"))
     with pytest.raises(ValueError, match=r"`num_sites`.*12"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
 import ar_zoo
-from ar_zoo.core.pretrained import named_weights
+from ar_zoo.core.pretrained import named_weights, read_manifest
 from ar_zoo.training import train
 from ar_zoo.training.finetune import add_lora, freeze
 from tests.training import runs
@@ -18,6 +20,7 @@ from tests.training import runs
 def start(tmp_path_factory):
     """A preset of the tiny recipe's, and a text with a character more."""
     folder = tmp_path_factory.mktemp("start")
+    keras.utils.set_random_seed(0)
     head = ar_zoo.heads.Categorical.from_text("abcdef")
     preset = ar_zoo.save(ar_zoo.create("gpt.tiny", head=head), folder / "preset")
     data = runs.write_text(folder, letters=1500)
@@ -52,6 +55,24 @@ def test_adapters_train_alone_and_are_saved_as_their_sum(start, tmp_path):
         else:
             assert not change.any(), path
     assert best.count_params() == ar_zoo.load(start["start"]).count_params()
+
+
+def test_draft_heads_learn_while_the_model_stays(start, tmp_path):
+    recipe = dataclasses.replace(
+        runs.TINY, start=start["start"], overrides=dict(draft_heads=2), freeze="^(?!draft_)", learning_rate=0.1
+    )
+    train(recipe, out=tmp_path / "run", **start)
+    bits = [float(row["val_draft_bits"]) for row in runs.log(tmp_path / "run")]
+    assert bits[1] < bits[0]
+    best = ar_zoo.load(tmp_path / "run" / "best")
+    before, after = values(ar_zoo.load(start["start"])), values(best)
+    for path, value in after.items():
+        if path.startswith("draft_"):
+            assert np.any(value), path
+        else:
+            np.testing.assert_array_equal(value, before[path])
+    # The model predicts as it did, so that the last epoch is the best.
+    assert read_manifest(tmp_path / "run" / "best")["epoch"] == 2
 
 
 def test_a_saved_model_with_adapters_computes_what_it_did(tmp_path):

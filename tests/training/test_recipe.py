@@ -19,7 +19,9 @@ _WINDOW = 32
 
 
 def small(recipe):
-    """The recipe with a model of the size of its family's tiny one."""
+    """The recipe with a model of the size of its family's tiny one, unless it goes on from another."""
+    if recipe.start is not None:
+        return dataclasses.replace(recipe, batch_size=2, window=_WINDOW)
     tiny = {name: value for name, value in find(recipe.model)[0].PRESETS["tiny"].items() if name not in _OF_THE_DATA}
     tiny |= {"max_sites": _WINDOW} if "max_sites" in tiny else {}
     return dataclasses.replace(
