@@ -36,6 +36,8 @@ def load(source, dtype=None, **overrides):
         >>> model = ar_zoo.load("gated_pixel_cnn.mnist")
         >>> model = ar_zoo.load("hf://HuggingFaceTB/SmolLM2-135M", dtype="bfloat16")
     """
+    if dtype is not None:
+        _check_dtype(dtype)
     source = str(source)
     if source.startswith("hf://"):
         from ar_zoo.interop.hub import fetch
@@ -52,6 +54,21 @@ def load(source, dtype=None, **overrides):
 
         return hugging_face.load(path, dtype, **overrides)
     return pretrained.load(source, dtype, **overrides)
+
+
+def _check_dtype(dtype):
+    import keras
+
+    try:
+        policy = keras.dtype_policies.get(dtype)
+        floats = "float" in policy.compute_dtype and policy.quantization_mode is None
+    except (ValueError, TypeError, AttributeError):
+        floats = False
+    if not floats:
+        raise ValueError(
+            "`dtype` must be a policy of floats, such as 'float32', 'bfloat16', 'mixed_bfloat16' or 'mixed_float16'; got "
+            f"{dtype!r}."
+        )
 
 
 def _packaged(name) -> Path:
