@@ -140,7 +140,7 @@ def widths(units) -> None:
 
 def one_symbol(head) -> None:
     """A head whose site is a single symbol."""
-    if head.site_shape:
+    if getattr(head, "site_shape", None) != ():
         raise ValueError(f"`head` must draw one symbol a site, as Categorical does; got {head!r}.")
 
 

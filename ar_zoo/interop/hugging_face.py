@@ -6,6 +6,7 @@ mapped files, so that little more memory is needed than the model takes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -38,16 +39,20 @@ def load(folder, dtype=None, **overrides):
         >>> model = ar_zoo.load("path/to/SmolLM2-135M")
     """
     folder = Path(folder)
-    config = _read_json(folder / "config.json")
+    path = folder / "config.json"
+    config = _read_json(path)
     architecture = architecture_named(config, folder)
-    arguments = architecture.read(Config(config, folder / "config.json"))
+    with _naming(path):
+        arguments = architecture.read(Config(config, path))
     if "head" not in overrides:
         arguments["head"] = head_of_folder(folder, config, Config(config, folder)["vocab_size"])
     arguments |= overrides | ({} if dtype is None else {"dtype": dtype})
-    return filled(
-        lambda: families()[architecture.family](**arguments),
-        lambda model: _values(model, architecture.names(model), folder),
-    )
+
+    def make():
+        with _naming(path):
+            return families()[architecture.family](**arguments)
+
+    return filled(make, lambda model: _values(model, architecture.names(model), folder))
 
 
 def save(model, folder) -> Path:
@@ -117,8 +122,8 @@ def _files(folder) -> dict[str, TensorFile]:
         file = TensorFile(folder / SINGLE)
         return dict.fromkeys(file.shapes, file)
     index = _read_json(folder / INDEX).get("weight_map")
-    if not isinstance(index, dict):
-        raise ValueError(f"{folder / INDEX} has no 'weight_map'.")
+    if not isinstance(index, dict) or not all(isinstance(file, str) for file in index.values()):
+        raise ValueError(f"{folder / INDEX} has no 'weight_map' of files.")
     named = {name: folder / Path(file).name for name, file in index.items()}
     missing = sorted({file.name for file in named.values() if not file.is_file()})
     if missing:
@@ -128,6 +133,17 @@ def _files(folder) -> dict[str, TensorFile]:
     if absent is not None:
         raise ValueError(f"{named[absent]} lacks the weight {absent!r}, which {INDEX} says it holds.")
     return {name: shards[file] for name, file in named.items()}
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Errors about what is in a file name the file, whatever is wrong with it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            str(error) if str(path) in str(error) else f"{path} (or what was given besides): {error}"
+        ) from None
 
 
 def _read_json(path) -> dict:
