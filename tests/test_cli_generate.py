@@ -69,7 +69,6 @@ def test_json_stops_and_processors(generate, text):
         (("--tokens", "0"), "`tokens` must be an integer of at least 1; got 0"),
         (("--count", "0"), "`count` must be an integer of at least 1; got 0"),
         (("--lookahead", "0"), "`lookahead` must"),
-        (("--seed", "-1"), "`seed` must be an integer of at least 0; got -1"),
         (("--stop", ""), "`stop` must hold tokens, or sequences of one or more tokens; '' is none"),
         (
             ("--max-sites", "16"),
@@ -89,7 +88,7 @@ def test_mistakes_are_one_line(generate, tmp_path, words, says):
 
 def test_memory_that_is_not_enough_is_one_line(generate, monkeypatch):
     def raises(options):
-        raise MemoryError("64 GB")
+        raise MemoryError("{{node}} 64 GB")
 
     monkeypatch.setattr("ar_zoo.cli.generate._generate", raises)
     status, output, error = generate()

@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
-        return _say(f"memory is not enough for what was asked: take less at once, or a smaller model. {error!s:.100}…")
+        return _say(
+            f"memory is not enough for what was asked: take less at once, or a smaller model. {str(error).rpartition('}} ')[2]:.80}"
+        )
 
 
 def _say(error) -> int:

@@ -6,13 +6,12 @@ mapped files, so that little more memory is needed than the model takes.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
 import numpy as np
 
-from ar_zoo.core.files import atomic_folder
+from ar_zoo.core.files import atomic_folder, naming
 from ar_zoo.core.filling import filled
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.registry import families
@@ -42,14 +41,14 @@ def load(folder, dtype=None, **overrides):
     path = folder / "config.json"
     config = _read_json(path)
     architecture = architecture_named(config, folder)
-    with _naming(path):
+    with naming(path):
         arguments = architecture.read(Config(config, path))
     if "head" not in overrides:
         arguments["head"] = head_of_folder(folder, config, Config(config, folder)["vocab_size"])
     arguments |= overrides | ({} if dtype is None else {"dtype": dtype})
 
     def make():
-        with _naming(path):
+        with naming(path):
             return families()[architecture.family](**arguments)
 
     return filled(make, lambda model: _values(model, architecture.names(model), folder))
@@ -133,17 +132,6 @@ def _files(folder) -> dict[str, TensorFile]:
     if absent is not None:
         raise ValueError(f"{named[absent]} lacks the weight {absent!r}, which {INDEX} says it holds.")
     return {name: shards[file] for name, file in named.items()}
-
-
-@contextlib.contextmanager
-def _naming(path):
-    """Errors about what is in a file name the file, whatever is wrong with it."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            str(error) if str(path) in str(error) else f"{path} (or what was given besides): {error}"
-        ) from None
 
 
 def _read_json(path) -> dict:
