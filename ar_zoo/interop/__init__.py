@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -16,6 +17,15 @@ PACKAGED = {
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     )
 }
+
+
+_MODULES = ("gguf", "hub", "hugging_face", "keras_hub")
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"ar_zoo.interop.{name}")
+    raise AttributeError(f"module 'ar_zoo.interop' has no attribute {name!r}; it has: load, {', '.join(_MODULES)}")
 
 
 def load(source, dtype=None, **overrides):
