@@ -25,7 +25,21 @@ _HOMES = {
     "AutoregressiveModel": "ar_zoo.core.model",
     "DensityModel": "ar_zoo.core.density",
 }
-_ROOMS = ("coding", "core", "data", "export", "heads", "interop", "layers", "metrics", "models", "runtime", "training")
+_ROOMS = (
+    "coding",
+    "core",
+    "data",
+    "export",
+    "heads",
+    "interop",
+    "layers",
+    "metrics",
+    "models",
+    "runtime",
+    "sampling",
+    "training",
+    "uses",
+)
 
 __all__ = ["__version__", *_HOMES]
 
@@ -36,7 +50,7 @@ def __getattr__(name: str):
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name in _ROOMS:
         return importlib.import_module(f"ar_zoo.{name}")
-    raise AttributeError(f"module 'ar_zoo' has no attribute {name!r}; it has: {', '.join(sorted((*_HOMES, *_ROOMS)))}")
+    raise AttributeError(f"module 'ar_zoo' has no attribute {name!r}; it has: {', '.join(sorted({*_HOMES, *_ROOMS}))}")
 
 
 def __dir__():

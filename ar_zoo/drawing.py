@@ -242,10 +242,21 @@ def write_drawn(model, x, out, sample_rate: int | None = None, columns: int | No
 
 
 def text_or_file(given: str | None) -> str:
-    """What is in the file of that name, where there is one; otherwise the text itself."""
+    """What is in the file of that name, where there is one; otherwise the text itself. What is one word and ends in .txt is
+    a file's name, and refused where there is none."""
     if given and "\n" not in given and len(given) < 256 and Path(given).is_file():
-        return Path(given).read_text(encoding="utf-8")
+        return read_text(given)
+    if given and given.endswith(".txt") and len(given.split()) == 1:
+        raise ValueError(f"{given} is no file here.")
     return given or ""
+
+
+def read_text(file) -> str:
+    """A file's text, without the mark that some editors begin it with. Example: `read_text("notes.txt")`"""
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}.") from None
 
 
 def top_level(model) -> int:

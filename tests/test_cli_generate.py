@@ -61,12 +61,38 @@ def test_json_stops_and_processors(generate, text):
         (("--chat", "b"), "`head` has no chat template"),
         (("--prompt", "z"), "the alphabet of 7 does not: 'z'"),
         (("--prompt", "a" * 40), "32"),
-        (("--top-p", "2"), "`p` must"),
+        (("--prompt", "nowhere.txt"), "nowhere.txt is no file here"),
+        (("--prompt", "latin.txt"), "latin.txt is not UTF-8: byte 3 is 0xe9"),
+        (("--top-p", "2"), "`--top-p`: `p` must lie in [0, 1]; got 2.0"),
+        (("--no-repeat-ngram", "0"), "`--no-repeat-ngram`: `n` must"),
+        (("--temperature", "nan"), "`temperature` must be above 0, or exactly 0"),
+        (("--tokens", "0"), "`tokens` must be an integer of at least 1; got 0"),
+        (("--count", "0"), "`count` must be an integer of at least 1; got 0"),
+        (("--lookahead", "0"), "`lookahead` must"),
+        (("--stop", ""), "`stop` must hold tokens, or sequences of one or more tokens; '' is none"),
+        (
+            ("--max-sites", "16"),
+            "`--max-sites` 16 does not fit text, which has learnt positions/table for its own length",
+        ),
+        (("--dtype", "int8"), "`dtype` must be a policy of floats, such as 'float32'"),
         (("--draft", "nothing"), "'nothing' is not known"),
     ],
 )
-def test_mistakes_are_one_line(generate, words, says):
+def test_mistakes_are_one_line(generate, tmp_path, words, says):
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     status, output, error = generate(*words)
     assert (status, output) == (2, "")
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_memory_that_is_not_enough_is_one_line(generate, monkeypatch):
+    def raises(options):
+        raise MemoryError("{{node}} 64 GB")
+
+    monkeypatch.setattr("ar_zoo.cli.generate._generate", raises)
+    status, output, error = generate()
+    assert (status, output, error.count("\n")) == (2, "", 1)
+    assert error.startswith(
+        "error: memory is not enough for what was asked: take less at once, or a smaller model. 64 GB"
+    )

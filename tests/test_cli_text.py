@@ -24,6 +24,7 @@ def model(tmp_path_factory):
     (folder / "cats_train.txt").write_text(TEXT)
     (folder / "cats_valid.txt").write_text("the hat")
     (folder / "latin.txt").write_bytes("é".encode("latin1"))
+    (folder / "empty.txt").write_text("")
     return model, folder
 
 
@@ -91,6 +92,9 @@ def test_choose(run, model):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["perplexity", "tokens", "cats_train.txt", "empty.txt"], "empty.txt is empty: it has no perplexity"),
+        (["perplexity", "nowhere", "cats_train.txt", "--window", 0], "`window` must be an integer of at least 1"),
+        (["choose", "nowhere", "--choice", "a", "--batch-size", 0], "`batch_size` must be an integer of at least 1"),
         (["perplexity", "bare", "cats_train.txt"], "`perplexity` needs a model of text; bare draws symbols"),
         (["choose", "bare", "--choice", "a"], "`choose` needs a model of text; bare draws symbols"),
         (["perplexity", "tokens", "latin.txt"], "latin.txt is not UTF-8: byte 0 is 0xe9"),
@@ -104,3 +108,11 @@ def test_mistakes_are_one_line(run, arguments, says):
     assert (status, output) == (2, "")
     assert says in errors
     assert errors.count("\n") == 1
+
+
+def test_bundle_starts_quietly(run, monkeypatch):
+    """The engine's package imports TensorFlow, with all its notes."""
+    started = []
+    monkeypatch.setattr("ar_zoo.cli.convert.start_tensorflow", lambda: started.append("quietly"))
+    assert run("bundle", "nowhere", "nowhere.litertlm")[0] == 2
+    assert started == ["quietly"]

@@ -110,3 +110,13 @@ def test_read_image_takes_a_picture_or_one_of_a_data_set(tmp_path):
         ValueError, match=r"`image` must be 28x28x1 \(height, width, channels\); .*small\.png is 20x28x1"
     ):
         drawing.read_image(model, str(tmp_path / "small.png"))
+
+
+def test_a_text_or_a_file_of_it(tmp_path, monkeypatch):
+    """A file may begin with the mark of some editors, which is no text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfab")
+    found = [drawing.text_or_file(given) for given in ("marked.txt", "see marked.txt", "ab", "", None)]
+    assert found == ["ab", "see marked.txt", "ab", "", ""]
+    with pytest.raises(ValueError, match=r"^nowhere\.txt is no file here"):
+        drawing.text_or_file("nowhere.txt")

@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+import ar_zoo
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 
 ANYTHING = ("ar_zoo",)
@@ -219,3 +221,14 @@ def test_importing_stays_light(module):
     heavy = {name.partition(".")[0] for name in result.stdout.split()}
     assert module in result.stdout.split()
     assert heavy.isdisjoint({*TENSORFLOW, "keras"})
+
+
+@pytest.mark.parametrize("room", ["sampling", "uses"])
+def test_rooms_are_found_by_the_front(room):
+    """Asked directly: once something has imported them, they are there anyway."""
+    assert ar_zoo.__getattr__(room).__name__ == f"ar_zoo.{room}"
+
+
+@pytest.mark.parametrize("name", ["gguf", "hugging_face", "keras_hub", "hub"])
+def test_modules_of_interop_are_found_by_it(name):
+    assert ar_zoo.interop.__getattr__(name).__name__ == f"ar_zoo.interop.{name}"

@@ -27,7 +27,9 @@ def main(words=None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("| draft | lookahead | temperature | plain, tokens/s | tokens/s | times plain | right | tokens a call | equal |")
+    print(
+        "| draft | lookahead | temperature | plain, tokens/s | tokens/s | times plain | right | tokens a call | equal |"
+    )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")

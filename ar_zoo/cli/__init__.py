@@ -27,10 +27,20 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ImportError) as error:  # the last: an extra that is not installed
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+        return _say(error)
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+            raise
+        return _say(
+            f"memory is not enough for what was asked: take less at once, or a smaller model. {str(error).rpartition('}} ')[2]:.80}"
+        )
+
+
+def _say(error) -> int:
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return 2
 
 
 class _Parser(argparse.ArgumentParser):

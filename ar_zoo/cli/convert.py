@@ -93,6 +93,7 @@ def _export(options):
 
 
 def _bundle(options):
+    start_tensorflow()  # the engine's package imports it where it is there
     from ar_zoo.export.bundle import bundle
 
     file = bundle(options.folder, options.file)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 
-from ar_zoo.cli.start import MODEL_HELP, load
+from ar_zoo.cli.start import TEXT_MODEL_HELP, load, start_tensorflow
+from ar_zoo.core import arguments
 
 # Option → the processor of `ar_zoo.sampling` that it is the argument of, in the order in which they are applied.
 _PROCESSORS = {
@@ -32,7 +34,7 @@ def add_to(command):
         "smollm2 --prompt notes.txt --temperature 0 --draft lookup",
     )
     add = command("generate", _generate, summary, *examples).add_argument
-    add("model", help=f"of text: {MODEL_HELP}; a Hugging Face folder, a .gguf file, hf://org/name, or smollm2")
+    add("model", help=TEXT_MODEL_HELP)
     add("--prompt", default="", help="a text or a text file (default empty)")
     add("--chat", metavar="MESSAGE", help="in place of a prompt, what a user says to a model that chats")
     add("--system", help="with --chat, what the model is told first")
@@ -41,14 +43,17 @@ def add_to(command):
     add("--seed", type=int, default=0, help="the same seed gives the same text (default 0)")
     add("--count", type=int, default=1, help="how many texts (default 1)")
     add("--temperature", type=float, help="0 takes the most likely token (default 1)")
-    add("--top-k", type=int, help="of the K most likely tokens")
-    add("--top-p", type=float, help="of the most likely tokens that have this probability together")
-    add("--min-p", type=float, help="of those at least so probable as this times the most likely one")
-    add("--typical", type=float, help="of those nearest to the expected surprise that have this probability together")
-    add("--repetition-penalty", type=float, help="what was written becomes less likely: 1.1, say")
+    add("--top-k", type=int, metavar="K", help="draw one of the K most likely tokens")
+    help = "draw one of the most likely tokens that have the probability P together: 0.9, say"
+    add("--top-p", type=float, metavar="P", help=help)
+    help = "draw one of those that have at least P times the probability of the most likely: 0.05, say"
+    add("--min-p", type=float, metavar="P", help=help)
+    help = "draw one of those nearest to the expected surprise that have the probability P together"
+    add("--typical", type=float, metavar="P", help=help)
+    add("--repetition-penalty", type=float, help="above 1, what was written becomes less likely: 1.1, say")
     add("--presence-penalty", type=float, help="the same, once for a token")
     add("--frequency-penalty", type=float, help="the same, for each time that it was written")
-    add("--no-repeat-ngram", type=int, help="no N tokens come twice in a row of N")
+    add("--no-repeat-ngram", type=int, metavar="N", help="no N tokens in a row come twice")
     help = "guess ahead and verify, with the same text at the end: lookup, jacobi, heads (the model's own), or another model's name"
     add("--draft", help=help)
     add("--lookahead", type=int, default=4, help="guesses at a time, with --draft (default 4)")
@@ -60,20 +65,21 @@ def add_to(command):
 
 def _generate(options):
     _check(options)
-    overrides = {} if options.max_sites is None else {"max_sites": options.max_sites}
-    model = load(options.model, dtype=options.dtype, **overrides)
-    from ar_zoo.drawing import data_kind
+    start_tensorflow()
+    from ar_zoo.drawing import data_kind, text_or_file
 
+    bent, text = _bent(options), text_or_file(options.chat if options.prompt == "" else options.prompt)
+    model = _loaded(options)
     if data_kind(model) != "text":
         raise ValueError(f"`generate` needs a model of text; {options.model} draws {data_kind(model)}.")
-    prompt = _prompt(model, options)
+    prompt = _prompt(model, text, options)
     begun = time.perf_counter()
     if options.draft is not None:
         texts, counts, first, notes = _drafted(model, prompt, options)
     elif options.stream:
-        texts, counts, first, notes = _streamed(model, prompt, options)
+        texts, counts, first, notes = _streamed(model, prompt, options, bent)
     else:
-        texts, counts, first, notes = _at_once(model, prompt, options)
+        texts, counts, first, notes = _at_once(model, prompt, options, bent)
     seconds, drawn = time.perf_counter() - begun, sum(counts)
     told = {"seconds": seconds, "tokens": drawn, "tokens_per_second": drawn / seconds, **notes}
     if first is not None:
@@ -88,7 +94,26 @@ def _generate(options):
     _say(told)
 
 
+def _loaded(options):
+    if options.max_sites is None:
+        return load(options.model, dtype=options.dtype)
+    with contextlib.redirect_stdout(None):  # what is said of weights that do not fit, here again
+        model = load(options.model, dtype=options.dtype, max_sites=options.max_sites)
+    fresh = getattr(model, "load_report", {}).get("fresh")
+    if fresh:
+        raise ValueError(
+            f"`--max-sites` {options.max_sites} does not fit {options.model}, which has learnt {', '.join(fresh)} for its own "
+            "length. Leave it out."
+        )
+    return model
+
+
 def _check(options):
+    arguments.whole(tokens=options.tokens, count=options.count, lookahead=options.lookahead)
+    arguments.whole(0, seed=options.seed)
+    arguments.whole_or_none(max_sites=options.max_sites)
+    if options.temperature is not None:
+        arguments.temperature(options.temperature)
     if options.chat is not None and options.prompt:
         raise ValueError("`--chat` stands in the place of `--prompt`; give one of them.")
     if options.system is not None and options.chat is None:
@@ -103,36 +128,38 @@ def _check(options):
             raise ValueError(f"`--draft` takes --temperature alone; leave out {', '.join(names)}.")
 
 
-def _prompt(model, options):
+def _prompt(model, text, options):
     from ar_zoo.core.chat import apply_chat
     from ar_zoo.core.text import prompt_symbols
-    from ar_zoo.drawing import text_or_file
 
-    text = text_or_file(options.prompt)
     if options.chat is not None:
-        said = [("system", options.system), ("user", text_or_file(options.chat))]
+        said = [("system", options.system), ("user", text)]
         text = apply_chat(model.head, [{"role": role, "content": words} for role, words in said if words is not None])
     return prompt_symbols(model, text)
 
 
-def _arguments(model, options) -> dict:
+def _bent(options) -> dict:
+    """`processors` and `temperature`, as `ar_zoo.sampling.generate` takes them."""
     from ar_zoo import sampling
 
-    given = {name: getattr(options, name) for name in _PROCESSORS}
-    greedy = given["temperature"] == 0
-    if greedy or given["temperature"] is None:
-        given["temperature"] = None
-    processors = [getattr(sampling, name)(value) for name, value in given.items() if value is not None]
-    stop = [*_ends(model), *(model.head.encode(text) for text in options.stop)]
-    return dict(processors=processors, temperature=0.0 if greedy else 1.0, seed=options.seed, stop=stop)
+    processors, greedy = [], options.temperature == 0
+    for name in _PROCESSORS:
+        value = getattr(options, name)
+        if value is None or (name == "temperature" and greedy):
+            continue
+        try:
+            processors.append(getattr(sampling, name)(value))
+        except ValueError as error:
+            raise ValueError(f"`--{name.replace('_', '-')}`: {error}") from None
+    return dict(processors=processors, temperature=0.0 if greedy else 1.0)
 
 
-def _streamed(model, prompt, options):
+def _streamed(model, prompt, options, bent):
     from ar_zoo.core.text import TextStream
     from ar_zoo.sampling import stream
 
     text, first, pieces, count = TextStream(model.head), None, [], 0
-    for token in stream(model, prompt, options.tokens, **_arguments(model, options)):
+    for token in stream(model, prompt, options.tokens, **bent, **_more(model, options)):
         first = time.perf_counter() if first is None else first
         count += 1
         if token not in _ends(model):
@@ -144,10 +171,14 @@ def _streamed(model, prompt, options):
     return ["".join(pieces)], [count], first, {}
 
 
-def _at_once(model, prompt, options):
+def _more(model, options) -> dict:
+    return dict(seed=options.seed, stop=[*_ends(model), *options.stop])
+
+
+def _at_once(model, prompt, options, bent):
     from ar_zoo.sampling import generate
 
-    rows = generate(model, [prompt] * options.count, options.tokens, **_arguments(model, options)).tokens
+    rows = generate(model, [prompt] * options.count, options.tokens, **bent, **_more(model, options)).tokens
     return [_decoded(model, row) for row in rows], [len(row) for row in rows], None, {}
 
 
@@ -189,7 +220,8 @@ def _until(row, stops):
 
 
 def _say(told):
-    parts = [f"{told['tokens']} tokens", f"{told['tokens_per_second']:.1f} a second"]
+    compiling = "" if "first_token_seconds" in told else " (compiling included)"
+    parts = [f"{told['tokens']} tokens", f"{told['tokens_per_second']:.1f} a second{compiling}"]
     if "first_token_seconds" in told:
         parts.insert(1, f"the first after {told['first_token_seconds']:.2f} s (compiling included)")
         parts.insert(2, f"then {told['token_seconds'] * 1000:.1f} ms each")

@@ -7,6 +7,7 @@ import os
 import sys
 
 MODEL_HELP = "a name of `ar-zoo list --pretrained`, a preset folder, or the address of one (https://…)"
+TEXT_MODEL_HELP = f"of text: {MODEL_HELP}; a Hugging Face folder, a .gguf file, hf://org/name, or smollm2"
 
 
 def start_tensorflow() -> None:

@@ -6,7 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from ar_zoo.cli.start import MODEL_HELP, load
+from ar_zoo.cli.start import TEXT_MODEL_HELP, load, start_tensorflow
+from ar_zoo.core import arguments
 
 _RANKS = {"sum": "log_prob", "token": "per_token", "byte": "per_byte"}
 
@@ -16,7 +17,7 @@ def add_to(command):
     summary = "measure perplexity and bits per byte over long texts, with a moving window"
     examples = "gpt.kjv psalms.txt --stride 64", "gpt.kjv shipped:text --split valid --window 256 --json"
     add = command("perplexity", _perplexity, summary, *examples).add_argument
-    add("model", help=f"of text: {MODEL_HELP}")
+    add("model", help=TEXT_MODEL_HELP)
     add("text", nargs="+", help="a text file, read whole; or data as in `score`, of which --split is read")
     add("--split", choices=["train", "valid", "test"], help="a part of a file too (default all of it; of data valid)")
     add("--window", type=int, help="tokens that are read at once (default the model's longest, at most 1024)")
@@ -28,7 +29,7 @@ def add_to(command):
     summary = "rank continuations of a prompt by their probability"
     example = '''gpt.kjv --prompt "In the beginning God created the" --choice " heaven" --choice " chariot"'''
     add = command("choose", _choose, summary, example).add_argument
-    add("model", help=f"of text: {MODEL_HELP}")
+    add("model", help=TEXT_MODEL_HELP)
     add("--prompt", default="", help="a text or a text file (default empty)")
     help = "a continuation; give several. Where words are parted by spaces, it begins with one"
     add("--choice", action="append", required=True, help=help)
@@ -48,12 +49,13 @@ def _model_of_text(options, command):
 
 
 def _perplexity(options):
+    arguments.whole_or_none(window=options.window, stride=options.stride)
+    arguments.whole(batch_size=options.batch_size)
     model = _model_of_text(options, "perplexity")
     from ar_zoo import uses
 
-    rows = []
-    for source in options.text:
-        text = _text(source, options.split)
+    rows, texts = [], [_text(source, options.split) for source in options.text]
+    for source, text in zip(options.text, texts, strict=True):
         how = dict(batch_size=options.batch_size, progress=sys.stderr.isatty())
         found = uses.perplexity(model, text, options.window, options.stride, **how)
         rows.append({"model": options.model, "text": source, "split": options.split, **found})
@@ -73,21 +75,27 @@ def _perplexity(options):
 def _text(source, split) -> str:
     path = Path(source)
     if split is None and path.is_file():
-        try:
-            return path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}.") from None
+        from ar_zoo.drawing import read_text
+
+        text = read_text(path)
+        if not text:
+            raise ValueError(f"{path} is empty: it has no perplexity.")
+        return text
     from ar_zoo.data import read
 
     return read(source, split or "valid", kind="text").values
 
 
 def _choose(options):
-    model = _model_of_text(options, "choose")
-    from ar_zoo import uses
+    arguments.whole(batch_size=options.batch_size)
+    start_tensorflow()
     from ar_zoo.drawing import text_or_file
 
-    found = uses.continuations(model, text_or_file(options.prompt), options.choice, options.batch_size)
+    prompt = text_or_file(options.prompt)
+    model = _model_of_text(options, "choose")
+    from ar_zoo import uses
+
+    found = uses.continuations(model, prompt, options.choice, options.batch_size)
     found.sort(key=lambda each: -each[_RANKS[options.by]])
     if options.json:
         print(json.dumps(found, indent=1))

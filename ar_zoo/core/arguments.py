@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import numbers
+
+import numpy as np
 
 
 def whole(at_least: int = 1, **values) -> None:
@@ -104,6 +107,21 @@ def positive(**values) -> None:
             raise ValueError(f"`{name}` must be a number above 0; got {value!r}.")
 
 
+def number(hint: str = "", **values) -> None:
+    """Each value must be a finite number; `hint` says more of it. Example: `number(", 1 for no guidance", scale=scale)`"""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise ValueError(f"`{name}` must be a number{hint}; got {value!r}.")
+
+
+def array(value, name: str) -> np.ndarray:
+    """What was given as an array; an error if its rows differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"`{name}` must hold rows of one length; got {value!r:.100}.") from None
+
+
 def event(event_shape) -> None:
     """A fixed shape of at least one axis."""
     shape = event_shape if isinstance(event_shape, (list, tuple)) else ()
@@ -122,7 +140,7 @@ def widths(units) -> None:
 
 def one_symbol(head) -> None:
     """A head whose site is a single symbol."""
-    if head.site_shape:
+    if getattr(head, "site_shape", None) != ():
         raise ValueError(f"`head` must draw one symbol a site, as Categorical does; got {head!r}.")
 
 

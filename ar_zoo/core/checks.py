@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from ar_zoo.core.arguments import array
 from ar_zoo.core.known import check_dtype, check_values
 
 
@@ -21,9 +22,8 @@ def symbols(model, x, name="x"):
 
 
 def _checked_symbols(model, x, name="x"):
-    dtype = np.dtype(x.dtype.as_numpy_dtype if isinstance(x, tf.Tensor) else np.asarray(x).dtype)
-    check_dtype(dtype, model.num_symbols, name)
-    x = x if tf.is_tensor(x) else np.asarray(x)
+    x = x if tf.is_tensor(x) else array(x, name)
+    check_dtype(np.dtype(x.dtype.as_numpy_dtype if tf.is_tensor(x) else x.dtype), model.num_symbols, name)
     shape, wanted = tuple(x.shape), model.event_shape
     if len(shape) != len(wanted) + 1 or any(w is not None and s != w for s, w in zip(shape[1:], wanted, strict=False)):
         raise ValueError(f"`{name}` must have shape [batch, {_text(wanted)}]; got {list(shape)}.")

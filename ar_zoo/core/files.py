@@ -74,6 +74,20 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(older, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Errors about what is in a file name the file, whatever is wrong with it.
+
+    Example: `with naming("config.json"): int(config["units"])`
+    """
+    try:
+        yield
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            str(error) if str(path) in str(error) else f"{path} (or what was given besides): {error}"
+        ) from None
+
+
 def sha256_of(path: str | os.PathLike) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits. Example: `sha256_of("weights.safetensors")`"""
     with open(path, "rb") as file:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ar_zoo.core.arguments import array
+
 
 def symbol_dtype(num_symbols: int | None) -> str:
     """What the symbols of an alphabet are held as; of continuous data, which has none (`None`), its values."""
@@ -100,7 +102,7 @@ def first_unknown(known) -> int:
 
 
 def _numbers(value, name, num_symbols):
-    value = np.asarray(value)
+    value = array(value, name)
     check_dtype(value.dtype, num_symbols, name)
     return value
 

@@ -11,12 +11,14 @@ import json
 
 import numpy as np
 
-from ar_zoo.core.text import check_symbols
+from ar_zoo.core.text import check_symbols, checked_text
+
+_MOST = 2**24  # symbols: the largest vocabularies have a sixteenth of it
 
 
 def size_of(tokenizer: str) -> int:
     """One more than the highest symbol. Example: `size_of(Path("tokenizer.json").read_text())` is 49152 of SmolLM2's"""
-    return len(_known(tokenizer))
+    return max(_vocabulary(tokenizer)[0].values()) + 1
 
 
 def symbol_of(tokenizer: str, token: str) -> int | None:
@@ -44,16 +46,19 @@ def encode_subwords(text: str, tokenizer: str) -> np.ndarray:
 
     Example: `decode_subwords(encode_subwords("Naïve 😀", tokenizer), tokenizer)` is "Naïve 😀"
     """
-    if not isinstance(text, str):
-        raise ValueError(f"`text` must be a string; got {type(text).__name__}.")
+    size_in_bytes(text)
+    (found,) = _loaded(tokenizer).encode_batch_fast([text], add_special_tokens=False)
+    return np.array(found.ids, np.int32)
+
+
+def size_in_bytes(text: str) -> int:
+    """How many bytes a text has in UTF-8; errors as of `encode_subwords`."""
     try:
-        text.encode("utf-8")
+        return len(checked_text(text).encode("utf-8"))
     except UnicodeEncodeError as error:
         raise ValueError(
             f"text has half of a surrogate pair, {text[error.start]!r}, at position {error.start}."
         ) from None
-    (found,) = _loaded(tokenizer).encode_batch_fast([text], add_special_tokens=False)
-    return np.array(found.ids, np.int32)
 
 
 def decode_subwords(symbols, tokenizer: str) -> str:
@@ -114,8 +119,8 @@ def _vocabulary(tokenizer: str) -> tuple[dict[str, int], frozenset[int]]:
             listed = {token: symbol for symbol, (token, _) in enumerate(listed)}
         symbols = {str(token): int(symbol) for token, symbol in listed.items()}
         symbols |= {str(token["content"]): int(token["id"]) for token in described.get("added_tokens") or ()}
-        if not symbols or min(symbols.values()) < 0:
-            raise ValueError("it has no tokens")
+        if not symbols or not 0 <= min(symbols.values()) <= max(symbols.values()) < _MOST:
+            raise ValueError(f"it has no tokens, or symbols that do not lie in 0..{_MOST - 1:,}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"`tokenizer` must be the text of a tokenizer.json, with a 'model' and its 'vocab'; got what is none "

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from ar_zoo.core.arguments import array
+
 
 def alphabet_of(text: str) -> str:
     """The distinct characters of a text, sorted by code point; a character's place is its symbol.
@@ -15,7 +17,7 @@ def alphabet_of(text: str) -> str:
 
     Example: `alphabet_of("banana")` is "abn"
     """
-    if not text:
+    if not checked_text(text):
         raise ValueError("text must hold at least one character; got none. Pass the training text.")
     return "".join(sorted(set(text)))
 
@@ -35,7 +37,7 @@ def encode_text(text: str, alphabet: str) -> np.ndarray:
 
     Example: `encode_text("nab", "abn")` is [2, 0, 1]
     """
-    letters, codes = _codes(_checked(alphabet)), _codes(text)
+    letters, codes = _codes(_checked(alphabet)), _codes(checked_text(text))
     size = int(max(letters.max(), codes.max(initial=0))) + 1
     table = np.full(size, -1, np.int32)
     table[letters] = np.arange(len(letters), dtype=np.int32)
@@ -77,9 +79,16 @@ def decode_text(symbols: np.ndarray, alphabet: str) -> str:
     return letters[symbols].tobytes().decode("utf-32-le", "surrogatepass")
 
 
+def checked_text(text: str) -> str:
+    """A text as it is; an error if it is none."""
+    if not isinstance(text, str):
+        raise ValueError(f"`text` must be a string; got {type(text).__name__}.")
+    return text
+
+
 def check_symbols(symbols) -> np.ndarray:
     """Symbols of one text as an array; an error if they are not one-dimensional integers."""
-    symbols = np.asarray(symbols)
+    symbols = array(symbols, "symbols")
     if symbols.ndim != 1:
         raise ValueError(f"symbols must be one-dimensional; got shape {list(symbols.shape)}. Decode row by row.")
     if symbols.size == 0:
@@ -98,6 +107,8 @@ def prompt_symbols(model, prompt: str) -> np.ndarray:
 
     Example: `model.sample(1, prefix=prompt_symbols(model, apply_chat(model.head, messages)), num_sites=200)`
     """
+    if not model.head.reads_text:
+        raise ValueError(f"`model` must have a head that reads text, such as Tokens; got {model.head!r}.")
     symbols, start = model.head.encode(prompt), getattr(model, "start_symbol", None)
     return symbols[1:] if start is not None and start in symbols[:1] else symbols
 
@@ -142,12 +153,17 @@ class TextStream:
     _BACK = 4
 
     def __init__(self, head):
+        if not callable(getattr(head, "decode", None)) or not getattr(head, "reads_text", True):
+            raise ValueError(
+                f"`head` must be one that reads text, such as `model.head`, or a Runtime; got {head!r:.100}."
+            )
         self._head, self._bytes = head, getattr(head, "byte_symbols", frozenset())
         self._window, self._sent = np.zeros(0, np.int32), 0
 
     def push(self, symbols) -> str:
         """The text that becomes certain with one symbol more, or several."""
-        window = np.concatenate([self._window, np.atleast_1d(np.asarray(symbols))]).astype(np.int32)
+        more = check_symbols(np.atleast_1d(array(symbols, "symbols")))
+        window = np.concatenate([self._window, more]).astype(np.int32)
         text = self._head.decode(window)
         certain, run = self._certain(window, text)
         piece = text[self._sent : certain]

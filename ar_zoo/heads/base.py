@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from ar_zoo.core.arguments import array
 from ar_zoo.core.config import Configurable
 from ar_zoo.core.known import check_values, nothing, symbol_dtype
 
@@ -82,7 +83,7 @@ class Head(Configurable):
 
     def _finite(self, values, name):
         """float32 from an array of numbers, or an error that names the argument."""
-        values = np.asarray(values)
+        values = array(values, name)
         if values.dtype.kind not in "iuf":
             raise ValueError(f"`{name}` must hold numbers; got dtype {values.dtype}.")
         with np.errstate(over="ignore"):  # what is too large is infinite, and refused
@@ -92,7 +93,7 @@ class Head(Configurable):
 
     def _integers(self, values, name, top=None):
         """int32 from an array of integers below `top` (`num_symbols` by default), or an error that names the argument."""
-        values, top = np.asarray(values), top or self.num_symbols
+        values, top = array(values, name), top or self.num_symbols
         if values.dtype.kind not in "iub":
             raise ValueError(
                 f"`{name}` must hold integers from 0 to {top - 1}; got dtype {values.dtype}. "

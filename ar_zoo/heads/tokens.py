@@ -15,6 +15,7 @@ from ar_zoo.core.subwords import (
     encode_subwords,
     fingerprint,
     import_tokenizers,
+    size_in_bytes,
     size_of,
 )
 from ar_zoo.heads.categorical import Categorical
@@ -64,11 +65,16 @@ class Tokens(Categorical):
                 "does not belong to this model."
             )
         super().__init__(num_symbols or size)
+        if not isinstance(special_tokens, (dict, type(None))):
+            raise ValueError(
+                f"`special_tokens` must be a dict such as {{'bos_token': '<s>'}}, or None; got {special_tokens!r}."
+            )
         for name, value in (("chat_template", chat_template), *(special_tokens or {}).items()):
             if value is not None and not isinstance(value, str):
                 raise ValueError(f"`{name}` must be a string or None; got {value!r}.")
         self.tokenizer, self.chat_template = tokenizer, chat_template
-        self.stop_symbols = tuple(self._integers(np.array(stop_symbols, np.int64), "stop_symbols").tolist())
+        stops = np.atleast_1d(arguments.array(stop_symbols, "stop_symbols"))
+        self.stop_symbols = tuple(self._integers(stops, "stop_symbols").tolist()) if stops.size else ()
         self.special_tokens = dict(special_tokens) if special_tokens else None
 
     @classmethod
@@ -76,7 +82,7 @@ class Tokens(Categorical):
         """The head of a `tokenizer.json`. Example: `Tokens.from_file("SmolLM2/tokenizer.json")`"""
         try:
             text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, TypeError, UnicodeDecodeError) as error:
             raise ValueError(f"`path` must be that of a tokenizer.json; {path} cannot be read: {error}.") from None
         try:
             return cls(text, num_symbols, **more)
@@ -97,14 +103,18 @@ class Tokens(Categorical):
 
         Example: `Tokens.train(Path("kjv.txt").read_text(), 2048, special=["<|end|>"])`
         """
-        special = tuple(special)
+        size = size_in_bytes(text)
+        special = tuple(special) if isinstance(special, (list, tuple)) else (special,)
+        if not all(isinstance(token, str) and token for token in special) or len(set(special)) < len(special):
+            raise ValueError(f"`special` must be texts of one character or more, each once; got {special!r}.")
         arguments.whole(256 + len(special), num_symbols=num_symbols)
         found = import_tokenizers()
         made = found.Tokenizer(found.models.BPE())
         made.pre_tokenizer = found.pre_tokenizers.ByteLevel(add_prefix_space=False)
         made.decoder = found.decoders.ByteLevel()
         trainer = found.trainers.BpeTrainer(
-            vocab_size=num_symbols,
+            # Memory is taken for so many before any is found: no more than there can be.
+            vocab_size=min(num_symbols, 256 + len(special) + size),
             min_frequency=2,
             special_tokens=list(special),
             initial_alphabet=list(byte_characters()),

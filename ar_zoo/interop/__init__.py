@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -16,6 +17,15 @@ PACKAGED = {
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     )
 }
+
+
+_MODULES = ("gguf", "hub", "hugging_face", "keras_hub")
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"ar_zoo.interop.{name}")
+    raise AttributeError(f"module 'ar_zoo.interop' has no attribute {name!r}; it has: load, {', '.join(_MODULES)}")
 
 
 def load(source, dtype=None, **overrides):
@@ -36,6 +46,8 @@ def load(source, dtype=None, **overrides):
         >>> model = ar_zoo.load("gated_pixel_cnn.mnist")
         >>> model = ar_zoo.load("hf://HuggingFaceTB/SmolLM2-135M", dtype="bfloat16")
     """
+    if dtype is not None:
+        _check_dtype(dtype)
     source = str(source)
     if source.startswith("hf://"):
         from ar_zoo.interop.hub import fetch
@@ -52,6 +64,21 @@ def load(source, dtype=None, **overrides):
 
         return hugging_face.load(path, dtype, **overrides)
     return pretrained.load(source, dtype, **overrides)
+
+
+def _check_dtype(dtype):
+    import keras
+
+    try:
+        policy = keras.dtype_policies.get(dtype)
+        floats = "float" in policy.compute_dtype and policy.quantization_mode is None
+    except (ValueError, TypeError, AttributeError):
+        floats = False
+    if not floats:
+        raise ValueError(
+            "`dtype` must be a policy of floats, such as 'float32', 'bfloat16', 'mixed_bfloat16' or 'mixed_float16'; got "
+            f"{dtype!r}."
+        )
 
 
 def _packaged(name) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from ar_zoo.core import arguments
 from ar_zoo.core.tensors import TensorFile
 
 
@@ -81,11 +82,12 @@ class Config:
 def _start(config) -> int:
     start = config.get("bos_token_id", config.get("eos_token_id"))
     if isinstance(start, list):
-        start = start[0]
+        start = start[0] if start else None
     if start is None:
         raise ValueError(
             f"{config.path} has neither 'bos_token_id' nor 'eos_token_id': what text starts with is unknown."
         )
+    arguments.whole(0, bos_token_id=start)
     return start
 
 
@@ -127,7 +129,10 @@ def _read_llama(config) -> dict:
     config.must_be("mlp_bias", False)
     heads, units = config["num_attention_heads"], config["hidden_size"]
     size = config.get("head_dim", units // heads)
-    rope = dict(config.get("rope_parameters", {}) or config.get("rope_scaling", {}))
+    rope = config.get("rope_parameters", {}) or config.get("rope_scaling", {})
+    if not isinstance(rope, dict):
+        raise ValueError(f"`rope_parameters` (or `rope_scaling`) must be an object, or null; got {rope!r}.")
+    rope = dict(rope)
     base = rope.pop("rope_theta", config.get("rope_theta", 10_000.0))
     return dict(
         max_sites=config["max_position_embeddings"],
@@ -146,8 +151,7 @@ def _read_llama(config) -> dict:
 
 
 def _read_mistral(config) -> dict:
-    arguments = _read_llama(config)
-    return arguments | dict(window=config.get("sliding_window"))
+    return _read_llama(config) | dict(window=config.get("sliding_window"))
 
 
 def _read_qwen2(config) -> dict:
@@ -241,8 +245,9 @@ ARCHITECTURES = {
 
 def architecture_named(config, folder) -> Architecture:
     named = config.get("architectures") or []
+    named = named if isinstance(named, list) else [named]
     for name in named:
-        if name in ARCHITECTURES:
+        if isinstance(name, str) and name in ARCHITECTURES:
             return ARCHITECTURES[name]
     raise ValueError(
         f"{folder / 'config.json'} is of {', '.join(map(str, named)) or 'no architecture'}; known: "
@@ -253,8 +258,9 @@ def architecture_named(config, folder) -> Architecture:
 def architecture_of(model) -> tuple[str, Architecture]:
     """What a model is called in transformers."""
     known = {"gpt": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM"}
-    if model.family not in known:
-        raise ValueError(f"`model` must be of {', '.join(known)}; got {model.family}.")
+    family = getattr(model, "family", type(model).__name__)
+    if family not in known:
+        raise ValueError(f"`model` must be of {', '.join(known)}; got {family}.")
     if model.start_symbol is None:
         raise ValueError(
             "`model` starts from an embedding of its own, which transformers does not know: give `start_symbol`."

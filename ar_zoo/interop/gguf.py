@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ar_zoo.core.files import naming
 from ar_zoo.core.filling import filled, report_fresh
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.registry import families
@@ -36,9 +37,15 @@ def load(path, dtype=None, **overrides):
         >>> model = ar_zoo.load("SmolLM2-135M-Instruct.Q4_1.gguf")
     """
     path = Path(path)
-    arguments, tensors, pairs = _described(path, overrides)
+    with naming(path):
+        arguments, tensors, pairs = _described(path, overrides)
     arguments |= {} if dtype is None else {"dtype": dtype}
-    return filled(lambda: families()["llama"](**arguments), lambda model: _values(model, tensors, pairs, path))
+
+    def make():
+        with naming(path):
+            return families()["llama"](**arguments)
+
+    return filled(make, lambda model: _values(model, tensors, pairs, path))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_zoo.core.files import atomic_folder
+from ar_zoo.core.files import atomic_folder, naming
 from ar_zoo.core.filling import filled, report_fresh
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.registry import families
@@ -38,16 +38,20 @@ def load(folder, dtype=None, **overrides):
         >>> model = ar_zoo.load("path/to/SmolLM2-135M")
     """
     folder = Path(folder)
-    config = _read_json(folder / "config.json")
+    path = folder / "config.json"
+    config = _read_json(path)
     architecture = architecture_named(config, folder)
-    arguments = architecture.read(Config(config, folder / "config.json"))
+    with naming(path):
+        arguments = architecture.read(Config(config, path))
     if "head" not in overrides:
         arguments["head"] = head_of_folder(folder, config, Config(config, folder)["vocab_size"])
     arguments |= overrides | ({} if dtype is None else {"dtype": dtype})
-    return filled(
-        lambda: families()[architecture.family](**arguments),
-        lambda model: _values(model, architecture.names(model), folder),
-    )
+
+    def make():
+        with naming(path):
+            return families()[architecture.family](**arguments)
+
+    return filled(make, lambda model: _values(model, architecture.names(model), folder))
 
 
 def save(model, folder) -> Path:
@@ -119,8 +123,8 @@ def _files(folder) -> dict[str, TensorFile]:
         file = TensorFile(folder / SINGLE)
         return dict.fromkeys(file.shapes, file)
     index = _read_json(folder / INDEX).get("weight_map")
-    if not isinstance(index, dict):
-        raise ValueError(f"{folder / INDEX} has no 'weight_map'.")
+    if not isinstance(index, dict) or not all(isinstance(file, str) for file in index.values()):
+        raise ValueError(f"{folder / INDEX} has no 'weight_map' of files.")
     named = {name: folder / Path(file).name for name, file in index.items()}
     missing = sorted({file.name for file in named.values() if not file.is_file()})
     if missing:

@@ -42,13 +42,13 @@ def head_of_folder(folder: Path, config: dict, num_symbols: int) -> Head:
     named = {name: token for name, token in named.items() if token is not None}
     template = _template(options.get("chat_template"), folder)
     if (folder / TEMPLATE).is_file():
-        template = (folder / TEMPLATE).read_text(encoding="utf-8")
-    text = (folder / TOKENIZER).read_text(encoding="utf-8")
+        template = _text_of(folder / TEMPLATE)
+    text, generation = _text_of(folder / TOKENIZER), _read(folder / GENERATION)
     try:
         own = symbol_of(text, named["eos_token"]) if "eos_token" in named else None
-        stops = _stops(_read(folder / GENERATION).get("eos_token_id"), config.get("eos_token_id"), own)
+        stops = _stops(generation.get("eos_token_id"), config.get("eos_token_id"), own)
         return Tokens(text, num_symbols, template, stops, named)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / TOKENIZER}: {error}") from None
 
 
@@ -101,7 +101,7 @@ def _text(values) -> str:
 def _stops(*given) -> tuple[int, ...]:
     """Symbols, each once, of numbers, lists of them, and `None`."""
     flat = [symbol for item in given for symbol in (item if isinstance(item, list) else [item]) if symbol is not None]
-    return tuple(dict.fromkeys(flat))
+    return tuple(symbol for place, symbol in enumerate(flat) if symbol not in flat[:place])
 
 
 def _content(token) -> str | None:
@@ -117,6 +117,13 @@ def _template(given, folder) -> str | None:
     if "default" not in named:
         raise ValueError(f"{folder / OPTIONS} has no chat template that is called 'default'; it has {sorted(named)}.")
     return named["default"]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from None
 
 
 def _read(path: Path) -> dict:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -74,18 +73,19 @@ def beam_search(
     arguments.whole(num_beams=num_beams, num_returned=num_returned)
     if num_returned > num_beams:
         raise ValueError(f"`num_returned` must be at most `num_beams`, {num_beams}; got {num_returned}.")
-    if (
-        isinstance(length_penalty, bool)
-        or not isinstance(length_penalty, numbers.Real)
-        or not math.isfinite(length_penalty)
-    ):
-        raise ValueError(f"`length_penalty` must be a number; got {length_penalty!r}.")
+    arguments.number(length_penalty=length_penalty)
+    num_beams = int(num_beams)
     stops = stop_sequences(model, stop)
     if (np.sum(stops >= 0, axis=1) > 1).any():
         raise ValueError(f"`stop` must hold single tokens for beam search; got {stop!r}.")
     stops, process = tuple(sorted({int(token) for token in stops[stops >= 0]})), chain(*listed(processors))
     rows = rows_of(model, prompts)
     slots = lay_out(model, rows, num_tokens)
+    if abs(length_penalty) * math.log10(num_tokens) > 30:
+        raise ValueError(
+            f"`length_penalty` must leave scores that float32 holds: {num_tokens} tokens to the power of it must lie "
+            f"between 1e-30 and 1e30; got {length_penalty!r}. Usual are 0 to 2."
+        )
     context = checks.context_of_samples(model, context, len(rows))
     many = {name: np.repeat(value, num_beams, axis=0) for name, value in context.items()}
     tokens = np.repeat(slots.tokens, num_beams, axis=0)
@@ -98,7 +98,7 @@ def beam_search(
         positions,
         {name: tf.constant(value) for name, value in many.items()},
         tf.constant(slots.first),
-        tf.constant(slots.first + num_tokens),
+        tf.constant(slots.first + num_tokens, tf.int32),
         tf.constant(length_penalty, tf.float32),
     )
     return _found(*(value.numpy() for value in best), slots.first, num_returned)

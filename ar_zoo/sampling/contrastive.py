@@ -49,7 +49,7 @@ def contrastive_search(
         )
     arguments.whole(top_k=top_k, num_tokens=num_tokens)
     arguments.rates(penalty_alpha=penalty_alpha)
-    process, top_k = chain(*listed(processors)), min(top_k, model.num_symbols)
+    process, top_k = chain(*listed(processors)), min(int(top_k), model.num_symbols)
     stops = tf.constant(stop_sequences(model, stop))
     slots = lay_out(model, rows_of(model, prompts), num_tokens + 1)
     positions = slots.positions
@@ -65,7 +65,7 @@ def contrastive_search(
         stops,
         tf.constant(penalty_alpha, tf.float32),
         tf.constant(slots.first),
-        tf.constant(slots.first + num_tokens),
+        tf.constant(slots.first + num_tokens, tf.int32),
     )
     new = [row[row >= 0] for row in tokens.numpy()[:, slots.first :]]
     refuse_stuck(stuck.numpy(), new)

@@ -8,11 +8,10 @@ with "weak" the same model that knows less: without its context, with another co
 from __future__ import annotations
 
 import dataclasses
-import numbers
 
-import numpy as np
 from keras import ops
 
+from ar_zoo.core import arguments
 from ar_zoo.sampling.prompts import rows_of
 
 
@@ -36,9 +35,7 @@ class Guidance:
     context: object = None
 
     def __post_init__(self):
-        scale = self.scale
-        if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not np.isfinite(scale):
-            raise ValueError(f"`scale` must be a number, 1 for no guidance; got {scale!r}.")
+        arguments.number(", 1 for no guidance", scale=self.scale)
 
     def weak_prompts(self, model, rows):
         """The weak rows' prompts, for rows of symbols."""

@@ -118,7 +118,9 @@ class _Run:
     def __init__(self, model, prompts, num_tokens, processors, temperature, seed, stop, context, log_probs, guidance):
         temperature = arguments.temperature(temperature)
         drawable(model)
-        self.model, self.process, self.num_tokens = model, chain(*listed(processors)), num_tokens
+        self.model, self.process = model, chain(*listed(processors))
+        if guidance is not None and not isinstance(guidance, Guidance):
+            raise ValueError(f"`guidance` must be None or a Guidance, such as `Guidance(1.5)`; got {guidance!r}.")
         rows = rows_of(model, prompts)
         self.num_rows = len(rows)
         context = checks.context_of_samples(model, context, len(rows))
@@ -127,7 +129,7 @@ class _Run:
             context = {name: np.concatenate([value, weak[name]]) for name, value in context.items()}
             rows = rows + guidance.weak_prompts(model, rows)
         slots = lay_out(model, rows, num_tokens)
-        self.first = slots.first
+        self.first, self.num_tokens = slots.first, int(num_tokens)
         self.given = {
             "noise": noise_of(model, slots, seed)[: self.num_rows],
             "positions": slots.positions if slots.ragged else None,
@@ -253,16 +255,26 @@ def stop_sequences(model, stop) -> np.ndarray:
 
     Both sizes are rounded up, so that what is compiled serves others.
     """
-    stop = [stop] if isinstance(stop, (int, np.integer, str)) else list(stop)
-    listed = [each if isinstance(each, str) or np.ndim(each) else [each] for each in stop]
-    if not all(len(each) for each in listed):
-        raise ValueError(f"`stop` must hold tokens, or sequences of one or more tokens; got {stop!r}.")
-    sequences = [rows_of(model, each, "stop")[0] for each in listed]
+    try:
+        stop = [stop] if isinstance(stop, (str, bytes)) else list(stop)
+    except TypeError:
+        stop = [stop]
+    sequences = [_sequence(model, each) for each in stop]
     longest = max((len(row) for row in sequences), default=1)
     stops = np.full([-(-size // 4) * 4 for size in (max(len(stop), 1), longest)], -1, np.int32)
     for row, sequence in zip(stops, sequences, strict=False):
         row[len(row) - len(sequence) :] = sequence
     return stops
+
+
+def _sequence(model, stop) -> np.ndarray:
+    """The tokens of one of them: of a text all, what would start a prompt too."""
+    tokens = model.head.encode(stop) if isinstance(stop, str) and model.head.reads_text else stop
+    several = isinstance(tokens, (str, list, tuple)) or np.ndim(tokens)
+    rows = rows_of(model, tokens if several else [tokens], "stop") if not several or len(tokens) else []
+    if len(rows) != 1:
+        raise ValueError(f"`stop` must hold tokens, or sequences of one or more tokens; {stop!r} is none.")
+    return rows[0]
 
 
 def noise_of(model, slots, seed) -> np.ndarray:

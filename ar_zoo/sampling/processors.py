@@ -16,8 +16,9 @@ other, and some of them (`min_new_tokens`, …) also need `first`, the slot behi
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -58,14 +59,33 @@ def chain(*processors) -> Processor:
         >>> generate(model, ["In the beginning"], 64, processors=[chain(temperature(0.7), top_k(50))])
     """
     for processor in processors:
-        if not callable(processor):
-            raise ValueError(f"`processors` must be functions such as `top_k(50)`; got {processor!r}.")
+        if not callable(processor) or not _takes_logits(processor):
+            raise ValueError(
+                f"`processors` must be functions such as `top_k(50)`, of (logits, tokens, index); got {processor!r}."
+            )
+        if not isinstance(processor, Hashable):
+            raise ValueError(
+                f"`processors` must be hashable, as what is compiled is kept by them; got {processor!r}. If it is of a "
+                "dataclass, make that `frozen=True`."
+            )
     return Processor(_chain, processors, counts_new=any(_counts_new(processor) for processor in processors))
 
 
 def listed(processors) -> list:
     """One processor, or some, as a list."""
-    return [processors] if callable(processors) else list(processors)
+    several = not callable(processors) and isinstance(processors, Iterable)
+    return list(processors) if several else [processors]
+
+
+def _takes_logits(processor) -> bool:
+    """`top_k` itself, say, does not: it makes a processor."""
+    try:
+        inspect.signature(processor).bind(None, None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not say what it takes
+        return True
+    return True
 
 
 def _counts_new(processor):
@@ -75,7 +95,12 @@ def _counts_new(processor):
 def _chain(logits, tokens, index, *processors, first=None):
     for processor in processors:
         more = (first,) if _counts_new(processor) else ()
-        logits = processor(logits, tokens, index, *more)
+        shape, logits = tuple(logits.shape), processor(logits, tokens, index, *more)
+        if tuple(getattr(logits, "shape", ())) != shape:
+            raise ValueError(
+                f"`processors` must return logits of the shape that they are given, {list(shape)}; {processor!r} gave "
+                f"{logits!r:.100}."
+            )
     return logits
 
 
@@ -200,8 +225,7 @@ def frequency_penalty(a: float, new_only: bool = False) -> Processor:
 
 
 def _penalty(apply, a, new_only):
-    if isinstance(a, bool) or not isinstance(a, (int, float)) or not math.isfinite(a):
-        raise ValueError(f"`a` must be a number, below 0 to favour what occurred; got {a!r}.")
+    arguments.number(", below 0 to favour what occurred", a=a)
     return Processor(apply, (float(a),), counts_new=bool(new_only))
 
 
@@ -279,9 +303,7 @@ def _force(logits, tokens, index, forced, first):
 
 def _tokens(**named):
     ((name, tokens),) = named.items()
-    array = np.asarray(tokens)
-    if array.ndim == 0:
-        array = array[None]
+    array = np.atleast_1d(arguments.array(tokens, name))
     if array.ndim != 1 or not array.size or array.dtype.kind not in "iu" or array.min() < 0:
         raise ValueError(f"`{name}` must be tokens, integers of at least 0, one or more; got {tokens!r}.")
     return tuple(array.tolist())

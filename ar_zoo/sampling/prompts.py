@@ -120,11 +120,11 @@ def step_arguments(model) -> dict:
 
 
 def _rounded(sites):
-    return max(_FEWEST_SLOTS, 1 << (sites - 1).bit_length())
+    return max(_FEWEST_SLOTS, 1 << (int(sites) - 1).bit_length())
 
 
 def _listed(prompts, name):
-    if isinstance(prompts, str) or (isinstance(prompts, np.ndarray) and prompts.ndim == 1):
+    if isinstance(prompts, str) or (isinstance(prompts, np.ndarray) and prompts.ndim < 2):
         return [prompts]
     if not isinstance(prompts, (list, tuple, np.ndarray)) or not len(prompts):
         raise ValueError(
@@ -138,9 +138,11 @@ def _symbols(model, prompt, name, row):
         if not model.head.reads_text:
             raise ValueError(f"{name} must be tokens: {model.head!r} reads no text. Got {prompt[:40]!r} in row {row}.")
         return prompt_symbols(model, prompt)
-    symbols = np.asarray(prompt)
+    symbols = arguments.array(prompt, name.strip("`"))
     if symbols.ndim != 1 or (symbols.size and symbols.dtype.kind not in "iu"):
-        raise ValueError(f"{name} must hold rows of integers; got {symbols.dtype} {list(symbols.shape)} in row {row}.")
+        raise ValueError(
+            f"{name} must hold rows of integers; got {prompt!r:.60}, {symbols.dtype} {list(symbols.shape)}, in row {row}."
+        )
     top = model.num_symbols - 1
     if symbols.size and (symbols.min() < 0 or symbols.max() > top):
         raise ValueError(f"{name} must lie in 0..{top}; got {symbols.min()}..{symbols.max()} in row {row}.")

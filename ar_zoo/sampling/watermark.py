@@ -72,7 +72,7 @@ class Watermark:
         Raises:
             ValueError: too few tokens, or no tokens.
         """
-        tokens = np.asarray(tokens)
+        tokens = arguments.array(tokens, "tokens")
         if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or len(tokens) <= self.width:
             raise ValueError(
                 f"`tokens` must be one row of more than {self.width} integers (`width`); got {tokens.dtype} "

@@ -89,7 +89,7 @@ def continuations(model, prompt, choices, batch_size: int = 8) -> list[dict]:
     """
     _check_model(model)
     arguments.whole(batch_size=batch_size)
-    if isinstance(choices, str) or not len(choices):
+    if isinstance(choices, (str, bytes)) or not hasattr(choices, "__len__") or not len(choices):
         raise ValueError(f"`choices` must be a sequence of at least one continuation; got {choices!r}.")
     rows, start = _rows(model, prompt, choices)
     longest = max(map(len, rows))
@@ -116,7 +116,7 @@ def _rows(model, prompt, choices) -> tuple[list[np.ndarray], int]:
     texts = isinstance(prompt, str)
     if any(isinstance(choice, str) != texts for choice in choices):
         raise ValueError("`prompt` and `choices` must all be strings, or all be symbols.")
-    if any(not len(choice) for choice in choices):
+    if texts and not all(choices):
         raise ValueError("`choices`: one of them is empty, and has no probability.")
     known = prompt_symbols(model, prompt) if texts else _symbols(model, prompt, "prompt", empty=True)
     if texts:
@@ -134,6 +134,9 @@ def _shared(a, b) -> int:
 
 
 def _check_model(model):
+    from ar_zoo.core import checks
+
+    checks.has_steps(model)
     if model.num_symbols is None or model.num_sites is not None or model.head.site_shape:
         raise ValueError(
             f"`model` must be of symbols in events [T] of any length; its events are {list(model.event_shape)}."
@@ -143,7 +146,7 @@ def _check_model(model):
 def _symbols(model, text, name, empty=False) -> np.ndarray:
     if isinstance(text, str) and not model.head.reads_text:
         raise ValueError(f"`{name}` must be symbols, as the model's head reads no text; got a string.")
-    symbols = np.asarray(model.head.encode(text) if isinstance(text, str) else text)
+    symbols = model.head.encode(text) if isinstance(text, str) else arguments.array(text, name)
     if symbols.ndim != 1 or not (len(symbols) or empty):
         raise ValueError(
             f"`{name}` must be a text or symbols [T], of at least one token; got shape {list(symbols.shape)}."

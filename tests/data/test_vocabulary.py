@@ -1,7 +1,11 @@
+import types
+
 import numpy as np
 import pytest
 
+from ar_zoo.core.text import TextStream, prompt_symbols
 from ar_zoo.data import alphabet_of, decode_text, encode_text
+from ar_zoo.heads import Categorical
 
 
 def test_alphabet_is_sorted_and_distinct():
@@ -53,6 +57,33 @@ def test_symbols_of_another_rank_or_dtype_are_refused():
         decode_text([[0, 1]], "ab")
     with pytest.raises(ValueError, match="integers; got float64"):
         decode_text([0.0, 1.0], "ab")
+
+
+@pytest.mark.parametrize("call", [alphabet_of, lambda text: encode_text(text, "ab")])
+@pytest.mark.parametrize("text", [None, 3, b"ab", ["ab"]])
+def test_what_is_no_text_is_refused(call, text):
+    with pytest.raises(ValueError, match="`text` must be a string; got "):
+        call(text)
+
+
+@pytest.mark.parametrize(
+    ("head", "symbols", "says"),
+    [
+        ("gpt.kjv", 0, "`head` must be one that reads text, .* got 'gpt.kjv'"),
+        (Categorical(5), 0, "`head` must be one that reads text, .* got Categorical"),
+        (Categorical(2, "ab"), [0.5], "symbols must be integers; got float64"),
+        (Categorical(2, "ab"), None, "symbols must be integers; got object"),
+        (Categorical(2, "ab"), [[0]], "symbols must be one-dimensional"),
+    ],
+)
+def test_what_cannot_be_streamed(head, symbols, says):
+    with pytest.raises(ValueError, match=says):
+        TextStream(head).push(symbols)
+
+
+def test_a_prompt_for_a_model_without_text():
+    with pytest.raises(ValueError, match="`model` must have a head that reads text, such as Tokens; got Categorical"):
+        prompt_symbols(types.SimpleNamespace(head=Categorical(5)), "a")
 
 
 def test_alphabets_that_are_none_are_refused():

@@ -191,6 +191,11 @@ def test_damaged_files(model, tmp_path):
         (dict(skip=["blk.0.ffn_up.weight"]), r"has no tensor 'blk\.0\.ffn_up\.weight', which Llama needs"),
         (dict(skip=["token_embd.weight"]), r"has no tensor 'token_embd\.weight'"),
         (dict(add_feed_forward_length=128), r"'blk\.0\.ffn_\w+\.weight' should hold \[\d+, \d+\] .* it has"),
+        (dict(add_head_count=[4, 4]), r"model\.gguf .*: unsupported operand"),
+        (
+            dict(add_head_count_kv=[2, 1]),
+            r"model\.gguf .*: `num_kv_heads` must be an integer of at least 1, or None; got \[2",
+        ),
         (dict(add_rope_scaling_type=gguf.RopeScalingType.LONGROPE), r"'rope_type' of .*'longrope'"),
     ],
 )

@@ -143,6 +143,12 @@ def test_stored_in_shards_and_in_half_the_width(copied):
         ),
         ("llama", {"num_hidden_layers": 3}, "has no weight 'model.layers.2.self_attn.q_proj.weight'"),
         ("llama", {"bos_token_id": None, "eos_token_id": None}, "neither 'bos_token_id' nor 'eos_token_id'"),
+        ("llama", {"bos_token_id": "x"}, r"config\.json .*`bos_token_id` must be an integer of at least 0; got 'x'"),
+        ("llama", {"bos_token_id": None, "eos_token_id": []}, "neither 'bos_token_id' nor 'eos_token_id'"),
+        ("llama", {"rope_parameters": "x"}, r"config\.json .*`rope_parameters` .* must be an object, or null; got 'x'"),
+        ("llama", {"hidden_size": "x"}, r"config\.json .*: unsupported operand"),
+        ("llama", {"num_hidden_layers": -1}, r"config\.json .*: `num_layers` must be an integer of at least 1; got -1"),
+        ("llama", {"architectures": 3}, r"config\.json is of 3; known: "),
         ("qwen2", {"use_sliding_window": True}, "'use_sliding_window' is True"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "'scale_attn_by_inverse_layer_idx' is True"),
     ],
@@ -150,6 +156,19 @@ def test_stored_in_shards_and_in_half_the_width(copied):
 def test_what_cannot_be_read_is_named(copied, name, values, says):
     with pytest.raises(ValueError, match=says):
         hugging_face.load(changed(copied(name), **values))
+
+
+@pytest.mark.parametrize("index", [{"weight_map": {"a": 3}}, {"weight_map": []}, {}])
+def test_an_index_that_names_no_files(copied, index):
+    folder = copied("llama")
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"model.safetensors.index.json has no 'weight_map' of files"):
+        hugging_face.load(folder)
+
+
+def test_a_head_that_is_none(copied):
+    with pytest.raises(ValueError, match="`head` must draw one symbol a site, as Categorical does; got 3"):
+        hugging_face.load(copied("llama"), head=3)
 
 
 def test_damaged_and_absent_files(copied, tmp_path):
@@ -187,3 +206,8 @@ def test_models_that_transformers_does_not_know(name, overrides, says, tmp_path)
     with pytest.raises(ValueError, match=says):
         hugging_face.save(ar_zoo.create(name, **overrides), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_model_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="`model` must be of gpt, llama, mistral; got NoneType"):
+        hugging_face.save(None, tmp_path / "out")

@@ -149,12 +149,20 @@ def test_folders_with_less(folder):
             r"no chat template .* \['tool'\]",
         ),
         ({"tokenizer": {}}, "tokenizer.json: `tokenizer` must be the text of a tokenizer.json"),
+        ({"generation_config": {"eos_token_id": {"a": 1}}}, "tokenizer.json: `stop_symbols` must hold integers"),
         ({"generation_config": {"eos_token_id": 61}}, "tokenizer.json: `stop_symbols` must lie in 0..60; got 2..61"),
     ],
 )
 def test_folders_that_are_refused(folder, files, says):
     write(folder, **files)
     with pytest.raises(ValueError, match=says):
+        hugging_face.load(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "chat_template.jinja", "generation_config.json"])
+def test_files_that_are_no_text(folder, name):
+    (folder / name).write_bytes(b"\xff\xfe\x00junk")
+    with pytest.raises(ValueError, match=f"^[^:]*{name} is damaged: 'utf-"):
         hugging_face.load(folder)
 
 

@@ -94,7 +94,7 @@ def test_one_beam_is_greedy():
     """With processors too; without a stop the length is fixed."""
     for processors in ((), [suppress([1, 3])]):
         greedy = generate(text(), PROMPTS, NEW, processors, temperature=0)
-        found = beam_search(text(), PROMPTS, NEW, num_beams=1, processors=processors)
+        found = beam_search(text(), PROMPTS, np.int64(NEW), num_beams=np.int64(1), processors=processors)
         np.testing.assert_array_equal([new for (new,) in found.tokens], greedy.tokens)
         assert not np.any(found.finished)
 
@@ -104,6 +104,7 @@ def test_one_beam_is_greedy():
     [
         (dict(num_beams=0), "`num_beams` must be an integer of at least 1; got 0"),
         (dict(num_returned=5), "`num_returned` must be at most `num_beams`, 4; got 5"),
+        (dict(length_penalty=1e3), "`length_penalty` must leave scores that float32 holds: 3 tokens .* got 1000.0"),
         (dict(length_penalty="long"), "`length_penalty` must be a number; got 'long'"),
         (dict(stop=[[1, 2]]), r"`stop` must hold single tokens for beam search; got \[\[1, 2\]\]"),
         (dict(num_tokens=0), "`num_tokens` must be an integer of at least 1"),

@@ -37,7 +37,7 @@ def slow_search(prompt, alpha, k):
 
 @pytest.mark.parametrize("alpha", [pytest.param(0.6, marks=pytest.mark.slow), 0.95])
 def test_equals_a_slow_search(alpha):
-    found = contrastive_search(text(), PROMPTS, NEW, penalty_alpha=alpha, top_k=3)
+    found = contrastive_search(text(), PROMPTS, np.int64(NEW), penalty_alpha=alpha, top_k=np.int64(3))
     for prompt, new in zip(PROMPTS, found.tokens, strict=True):
         assert new.tolist() == slow_search(prompt, alpha, 3)
     greedy = generate(text(), PROMPTS, NEW, temperature=0).tokens

@@ -59,7 +59,7 @@ def test_tokens_are_those_of_sample(model, temperature):
 def test_log_probs_are_the_models():
     """Before processors and temperature, whatever they do."""
     model = text()
-    found = generate(model, PROMPTS, NEW, [top_k(2)], temperature=0.5, log_probs=True)
+    found = generate(model, PROMPTS, np.int64(NEW), [top_k(2)], temperature=0.5, log_probs=True)
     for prompt, new, log_probs in zip(PROMPTS, found.tokens, found.log_probs, strict=True):
         x = np.concatenate([prompt, new])[None].astype(np.int32)
         each = np.asarray(model.log_prob(x, reduce="site"))[0, len(prompt) :]
@@ -203,7 +203,7 @@ def suppress_after_two_alike(logits, tokens, index):
         (dict(prompts=[]), "`prompts` must be a text, an array of tokens, or a list of one or more"),
         (dict(prompts=3), "`prompts` must be a text, an array"),
         (dict(prompts=[[1, 5]]), r"`prompts` must lie in 0\.\.4; got 1\.\.5 in row 0"),
-        (dict(prompts=[[1], [0.5]]), r"`prompts` must hold rows of integers; got float64 \[1\] in row 1"),
+        (dict(prompts=[[1], [0.5]]), r"`prompts` must hold rows of integers; got \[0.5\], float64 \[1\], in row 1"),
         (dict(prompts=["a", "axe"]), "text has 1 character.*'x'"),
         (dict(prompts=[[1] * 30]), "`prompts` and `num_tokens` must fit into the 32 tokens.*got 30 in row 0 and 7"),
         (dict(num_tokens=0), "`num_tokens` must be an integer of at least 1; got 0"),
@@ -211,7 +211,15 @@ def suppress_after_two_alike(logits, tokens, index):
         (dict(seed=-1), "`seed` must be an integer"),
         (dict(stop=[[1, 9]]), r"`stop` must lie in 0\.\.4; got 1\.\.9"),
         (dict(stop=[[]]), "`stop` must hold tokens, or sequences of one or more"),
+        (dict(stop=None), "`stop` must hold rows of integers; got None"),
+        (dict(stop=[[1, [2]]]), "`stop` must hold rows of integers; got 1"),
+        (dict(stop=[[[1], [2]]]), "`stop` must hold tokens, or sequences of one or more"),
+        (dict(stop=""), "`stop` must hold tokens, or sequences of one or more tokens; '' is none"),
+        (dict(prompts=np.array(1)), "`prompts` must hold rows of integers; got array"),
+        (dict(prompts=[[1, [2]]]), "`prompts` must hold rows of one length"),
         (dict(processors=[1]), "`processors` must be functions such as"),
+        (dict(processors=None), "`processors` must be functions such as .* got None"),
+        (dict(guidance=2.0), "`guidance` must be None or a Guidance, such as .* got 2.0"),
         (dict(context=1), "`context` was given, but this GPT takes none"),
     ],
 )

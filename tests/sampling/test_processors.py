@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -127,6 +128,28 @@ def test_made_alike_are_equal():
     assert processors.chain(*_BOTH[:2]) == processors.chain(processors.temperature(0.5), processors.top_k(3))
 
 
+@dataclasses.dataclass
+class Unhashable:
+    """As Python makes them where they compare equal."""
+
+    strength: float = 1.0
+
+    def __call__(self, logits, tokens, index):
+        return logits * self.strength
+
+
+@pytest.mark.parametrize("wrong", [lambda logits: logits[:, :-1], lambda logits: logits[0], lambda logits: None])
+def test_what_is_returned_is_checked(wrong):
+    logits, tokens = some()
+    chained = processors.chain(lambda logits, tokens, index: wrong(logits))
+    with pytest.raises(ValueError, match=r"`processors` must return logits of the shape that they are given, \[3, 9\]"):
+        chained(logits, tf.constant(tokens), 10)
+
+
+def test_numbers_of_numpy():
+    assert processors.presence_penalty(np.float32(1)) == processors.presence_penalty(np.int64(1))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -146,7 +169,10 @@ def test_made_alike_are_equal():
         (lambda: processors.force({}), "`tokens_by_step` must hold a step"),
         (lambda: processors.force({0: -1}), r"`tokens_by_step\[0\]` must be an integer of at least 0; got -1"),
         (lambda: processors.force({-1: 2}), "`tokens_by_step's steps` must be an integer of at least 0; got -1"),
-        (lambda: processors.chain(3), "`processors` must be functions such as `top_k\\(50\\)`; got 3"),
+        (lambda: processors.suppress([1, [2]]), "`tokens` must hold rows of one length"),
+        (lambda: processors.chain(3), "`processors` must be functions such as `top_k\\(50\\)`, .*; got 3"),
+        (lambda: processors.chain(processors.top_k), r"of \(logits, tokens, index\); got <function top_k"),
+        (lambda: processors.chain(Unhashable()), "`processors` must be hashable.*; got .* make that `frozen=True`"),
     ],
 )
 def test_bad_arguments(make, message):

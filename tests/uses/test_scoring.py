@@ -158,6 +158,10 @@ def test_a_start_that_is_written_out_is_not_fed_twice():
         (lambda model: continuations(model, "a", []), "`choices` must be a sequence of at least one"),
         (lambda model: continuations(model, "a", "b"), "`choices` must be a sequence of at least one"),
         (lambda model: continuations(model, "a", ["b", ""]), "`choices`: one of them is empty"),
+        (lambda model: continuations(model, "a", None), "`choices` must be a sequence of at least one.* got None"),
+        (lambda model: continuations(model, [1], [3]), r"`choices` must be a text or symbols \[T\].* got shape \[\]"),
+        (lambda model: perplexity("gpt.kjv", "a"), "`model` must be an AutoregressiveModel .* got str"),
+        (lambda model: perplexity(model, [1, [2]]), "`text` must hold rows of one length"),
         (lambda model: continuations(model, "a", [[1]]), "must all be strings, or all be symbols"),
         (
             lambda model: continuations(model, "!" * 16, ["!", "!!"]),
