@@ -90,6 +90,7 @@ def speculate(
         1.4
     """
     arguments.whole(num_samples=num_samples, lookahead=lookahead)
+    num_samples, lookahead = int(num_samples), int(lookahead)
     temperature = arguments.temperature(temperature)
     check_raster(model, "model")
     sites, head = checks.num_sites(model, num_sites), model.head
@@ -198,7 +199,7 @@ def _as_draft(draft, model):
     if draft is None:
         draft = OwnHeads(model) if getattr(model, "draft_heads", 0) else PromptLookup()
     draft = ModelDraft(draft) if hasattr(draft, "step") else draft
-    if not hasattr(draft, "guess"):
+    if isinstance(draft, type) or not hasattr(draft, "guess"):
         raise ValueError(f"`draft` must be another model, or one of ar_zoo.sampling.drafts; got {draft!r}.")
     return draft
 

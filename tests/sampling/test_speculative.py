@@ -203,7 +203,7 @@ def test_batches_and_contexts():
     """Copies that fill up the last batch are not counted."""
     model = tiny("wavenet")
     arguments = {"seed": 2, "num_sites": 4, "context": np.array([0, 1, 1])}
-    drawn, report = speculate(model, 3, draft=model, lookahead=3, batch_size=2, **arguments)
+    drawn, report = speculate(model, np.int64(3), draft=model, lookahead=np.int64(3), batch_size=2, **arguments)
     np.testing.assert_array_equal(drawn, model.sample(3, **arguments))
     assert report == Report(rounds=2, drawn=12, calls=3, guessed=9, accepted=9)
 
@@ -334,6 +334,7 @@ def test_jacobi_moves_its_draws_to_their_sites():
     [
         ({"lookahead": 0}, r"`lookahead` must be an integer of at least 1; got 0"),
         ({"draft": "nothing"}, r"`draft` must be another model, or one of ar_zoo.sampling.drafts; got 'nothing'"),
+        ({"draft": PromptLookup}, r"`draft` must be another model, or one of ar_zoo.sampling.drafts; got <class"),
         ({"prefix": [[1], [1, 2]]}, r"`prefix` must be a list of 3 prefixes.*got 2, the longest of 2 sites"),
         ({"prefix": [[1], [1] * 9, []]}, r"of at most 7 sites; got 3, the longest of 9 sites"),
         ({"prefix": [[1], [7, 2], []]}, r"`given` must hold symbols in 0..4; got 1..7"),
