@@ -3,7 +3,7 @@
 A draft is hashable, and has four members. Its state is nested dicts of tensors, batch first.
 
     check(model, num_sites)                         refuses a model that it cannot guess for
-    overwrites(num_sites)                           whether its state may have seen more of a row than is right
+    overwrites(num_sites, lookahead)                whether its state may have seen more of a row than is right
     start(values, stop, lookahead, context)         its state when the sites before `stop` are known
     guess(state, now) → (guesses [B, K, …], state)  for the round `now`
     learn(state, now, drawn, accepted) → state      what was drawn [B, K + 1, …], and how many of these each row keeps [B]
@@ -49,8 +49,8 @@ class ModelDraft:
             )
         checks.num_sites(self.model, num_sites)
 
-    def overwrites(self, num_sites):
-        return verify.overwrites(self.model, num_sites)
+    def overwrites(self, num_sites, lookahead):
+        return verify.overwrites(self.model, num_sites, lookahead)
 
     def _context(self, context):
         return {name: context[name] for name in self.model.context_spec}
@@ -75,7 +75,7 @@ class ModelDraft:
         nothing_yet = tf.zeros_like(now.values[:, :-1])
         first = (tf.constant(0), now.prev, state, nothing_yet)
         _, _, cache, guesses = tf.while_loop(lambda k, *_: k < now.lookahead, site, first)
-        return guesses, cache if self.overwrites(now.num_sites) else state
+        return guesses, cache if self.overwrites(now.num_sites, now.lookahead) else state
 
     def learn(self, state, now, drawn, accepted):
         """It reads what the model read: one symbol more than it needs to guess."""
@@ -88,7 +88,7 @@ class _OfWhatWasWritten:
     def check(self, model, num_sites):
         pass
 
-    def overwrites(self, num_sites):
+    def overwrites(self, num_sites, lookahead):
         return True
 
     def start(self, values, stop, lookahead, context):
