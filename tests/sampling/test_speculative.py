@@ -22,8 +22,8 @@ from ar_zoo.sampling.verify import Round, gathered, seen
 from ar_zoo.testing import laws
 
 SITES = 7
-# One family for each kind of state: keys and values, queues, states that are replaced whole.
-FAMILIES = ("gpt", "wavenet", "recurrent_lm")
+# One family for each kind of state: keys and values, all or those of a window; queues; states that are replaced whole.
+FAMILIES = ("gpt", "mistral", "wavenet", "recurrent_lm")
 
 
 @functools.cache
@@ -173,11 +173,16 @@ def test_batches_and_contexts():
 
 
 @pytest.mark.parametrize(
-    ("batch", "draft"), [(3, "jacobi"), *(pytest.param(n, "another", marks=pytest.mark.slow) for n in (1, 3))]
+    ("family", "batch", "draft"),
+    [
+        ("gpt", 3, "jacobi"),
+        *(pytest.param("gpt", n, "another", marks=pytest.mark.slow) for n in (1, 3)),
+        pytest.param("mistral", 3, "another", marks=pytest.mark.slow),
+    ],
 )
-def test_compiled(batch, draft):
+def test_compiled(family, batch, draft):
     """With XLA, to the model's last site: guesses past it do no harm."""
-    model, draft = tiny("gpt"), drafts("gpt")[draft]
+    model, draft = tiny(family), drafts(family)[draft]
     for temperature in (0.0, 1.0):
         arguments = {"seed": 3, "temperature": temperature, "num_sites": 12}
         drawn, _ = speculate(model, batch, draft=draft, lookahead=3, **arguments)
