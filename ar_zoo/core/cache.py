@@ -50,12 +50,8 @@ class KeyValue:
         """Whether a loop keeps a part of the entries alone."""
         return self.window is not None and self.sinks + self.window < self.shape[self.axis]
 
-    def is_ring(self, value) -> bool:
-        value = value.get("lent", value) if isinstance(value, dict) else value
-        return isinstance(value, dict) and "ring" in value
-
     def read(self, value):
-        """All entries; but for a ring, those from the next `index` on hold nothing yet."""
+        """All entries that it keeps; those from the next `index` on hold nothing yet."""
         return self.read(next(iter(value.values()))) if isinstance(value, dict) else value
 
     def exported(self, value) -> bool:

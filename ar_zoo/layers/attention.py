@@ -200,8 +200,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             cache: as `cache_spec` describes it.
             index: scalar, the slot of the first of them; or [B], one for each row.
             query_at: [K] or [B, K], their positions.
-            key_at: [entries] or [B, entries], the positions that the slots hold; -1 is empty. Slots from `index` on do
-                not count, but of a ring (`positions_spec`) all do.
+            key_at: [entries] or [B, entries], the positions that the slots hold, those of a ring (`positions_spec`)
+                before this step; -1 is empty. Slots from `index` on do not count.
             source: [B, K, channels], as in `call`.
 
         Returns:
@@ -209,10 +209,9 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         """
         query, key, value = self._project(x, source, ops.maximum(query_at, 0))
         kinds = self.cache_spec(key_at.shape[-1])
-        if not kinds["key"].is_ring(cache["key"]):
-            first_new = index if is_scalar(index) else ops.expand_dims(index, 1)
-            key_at = ops.where(ops.arange(key_at.shape[-1]) < first_new, key_at, -1)
-        held, new = (self._bias(query_at, at) for at in (key_at, query_at))
+        first_new = index if is_scalar(index) else ops.expand_dims(index, 1)
+        held_at = ops.where(ops.arange(key_at.shape[-1]) < first_new, key_at, -1)
+        held, new = (self._bias(query_at, at) for at in (held_at, query_at))
         # One query is a matrix times a vector: XLA then reads the keys as they lie if they come first, LiteRT if second.
         keys_first = x.shape[1] == 1 and not kinds["key"].exported(cache["key"])
         stretches = [

@@ -79,7 +79,7 @@ def test_a_ring(way, sinks):
 
 def test_no_ring_where_all_is_read():
     kind = KeyValue((5, 2), window=3, sinks=2)
-    assert not kind.is_ring(kind.init(1))
+    assert not kind.in_ring
     assert kind.init(1).shape == (1, 5, 2)
 
 

@@ -95,7 +95,7 @@ class Stepped:
         filled = ops.broadcast_to(at, (3, x.shape[1]))
         after = self.kind.write(before, filled, index, at)
         # Of all entries, those from `index` on do not count: they may hold anything.
-        key_at = self.kind.read(before if self.kind.is_ring(before) else after)
+        key_at = self.kind.read(before if self.kind.in_ring else after)
         y, self.cache = self.layer.step(ops.convert_to_tensor(x), self.cache, index, at, key_at, source)
         self.cache["at"] = after
         return np.asarray(y)

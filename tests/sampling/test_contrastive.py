@@ -10,7 +10,7 @@ from ar_zoo.sampling import contrastive_search, generate, suppress
 from ar_zoo.sampling.processors import Processor
 from tests.sampling.models import recurrent, text, windowed
 
-PROMPTS = [np.array([0, 3, 3, 1, 4]), np.array([2]), np.array([], int)]
+PROMPTS = [np.array([0, 3, 3, 1, 4]), np.array([2, 4, 1]), np.array([], int)]
 NEW = 6
 
 

@@ -18,7 +18,7 @@ from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
 from ar_zoo.heads.base import draw_index
 from ar_zoo.sampling.drafts import Jacobi, ModelDraft, PromptLookup
 from ar_zoo.sampling.speculative import Report, run, speculate
-from ar_zoo.sampling.verify import Round, gathered, seen
+from ar_zoo.sampling.verify import Round, gathered, overwrites, seen
 from ar_zoo.testing import laws
 
 SITES = 7
@@ -134,6 +134,12 @@ def test_what_was_wrong_leaves_no_trace(family, batch):
     last, end = tf.constant(truth[:, -1:]), tf.constant(SITES)
     params, wanted = (np.asarray(model.step(last, held, end, context)[0]) for held in (cache, fresh))
     np.testing.assert_allclose(params, wanted, atol=1e-10 * np.abs(wanted).max())
+
+
+def test_whether_what_was_wrong_only_has_to_be_overwritten():
+    """Not in a ring, which holds five entries here: all of them, or, with room for a guess, one less than all."""
+    found = [overwrites(tiny(*case[:1]), *case[1:]) for case in (("gpt", 5, 1), ("mistral", 4, 1), ("mistral", 5, 1))]
+    assert found == [True, True, False]
 
 
 def paced(wrong, lookahead):
