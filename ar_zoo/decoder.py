@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from ar_zoo.core import arguments
-from ar_zoo.core.cache import KeyValue, numbers
+from ar_zoo.core.cache import numbers
 from ar_zoo.core.likelihood import BitsPerDimension, Perplexity
 from ar_zoo.core.model import AutoregressiveModel
 from ar_zoo.layers import DraftHead, RotaryPositions, SymbolEmbedding, TransformerBlock, get_positions
@@ -29,7 +29,7 @@ class Decoder(AutoregressiveModel):
         hidden_units: of the feed-forward networks; `None` for four times `units`.
         positions: `"learned"`, `"sinusoidal"`, `"rotary"`, `"alibi"` or `"none"`.
         max_wavelength, rope_scaling: of rotary positions, as in `RotaryPositions`.
-        window: how many entries an entry sees, itself included; `None` for all.
+        window: how many entries an entry sees, itself included; `None` for all. In loops a cache keeps no more.
         num_sinks: how many first entries it sees in spite of a window.
         norm, epsilon, order, feed_forward, use_bias, qkv_bias, attention_cap: of the blocks, as in `TransformerBlock`.
         tied: whether the embedding is the output layer too.
@@ -221,7 +221,7 @@ class Decoder(AutoregressiveModel):
 
     def cache_spec(self, max_sites):
         spec = {block.name: block.cache_spec(max_sites) for block in self._blocks}
-        return spec | {"positions": KeyValue((max_sites,), "int32", fill=-1)}
+        return spec | {"positions": self._blocks[0].attention.positions_spec(max_sites)}
 
     def step(self, prev, cache, index, context=None, positions=None):
         features, cache = self.step_features(prev, cache, index, positions)
@@ -231,9 +231,10 @@ class Decoder(AutoregressiveModel):
         """`step` up to the features, [B, K, units]."""
         at = numbers(index, prev.shape[1]) if positions is None else positions
         filled = ops.broadcast_to(at, (prev.shape[0], prev.shape[1]))
-        kind = KeyValue(())
-        x, new = self._inputs(prev, ops.maximum(at, 0)), {"positions": kind.write(cache["positions"], filled, index)}
-        key_at = kind.read(cache["positions"])
+        held = cache["positions"]
+        kind = self._blocks[0].attention.positions_spec(self._max_sites)
+        x, new = self._inputs(prev, ops.maximum(at, 0)), {"positions": kind.write(held, filled, index, at)}
+        key_at = kind.read(held)
         for block in self._blocks:
             x, new[block.name] = block.step(x, cache[block.name], index, filled, key_at)
         return (x if self._norm is None else self._norm(x)), new

@@ -50,6 +50,14 @@ BREAKS = (
     ),
     (
         3,
+        "step_equals_call-mistral",
+        "core/cache.py",
+        "ops.where(at < self.sinks, at,",
+        "ops.where(at < 0, at,",
+        "a ring writes over what is seen from everywhere",
+    ),
+    (
+        3,
         "step_equals_call-gated_pixel_cnn",
         "layers/masked_conv.py",
         "ops.transpose(kernel, (1, 0, 2, 3))",

@@ -7,6 +7,7 @@ in an exported graph, whose host keeps the memory:
 | kind | meaning | in a loop | exported |
 |---|---|---|---|
 | `KeyValue` | append at `index`, read all | the tensor | in: `{"held": [B, …]}`, out: `{"new": [B, …]}`, to append |
+| | the same, of which a `window` is read | `{"ring": [B, …]}` | as without a window |
 | `State` | replaced whole | the tensor | the tensor |
 | `DelayLine` | push one, read some of the oldest | `{"ring": [B, depth, …]}` | in: `{"taps": [B, n, …]}`, out: `{"push": [B, …]}` |
 | | the same for a chunk | | in: `{"history": [B, depth, …]}`, out: `{"pushes": [B, K, …]}` |
@@ -23,31 +24,49 @@ from keras import ops
 
 @dataclasses.dataclass(frozen=True)
 class KeyValue:
-    """A tensor that grows by one entry a site along `axis` (counted without the batch)."""
+    """A tensor that grows by one entry a site along `axis` (counted without the batch).
+
+    `shape` names all entries. Where only the last `window` and the first `sinks` of them are ever read, and these are
+    fewer, a loop keeps no others: an entry lies where its row's own position p says, in slot p of the sinks or in slot
+    sinks + (p - sinks) mod window. What is in there counts; it is written once it is sure.
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     axis: int = 0
     fill: int = 0
+    window: int | None = None
+    sinks: int = 0
 
     def init(self, batch_size: int):
-        return ops.full((batch_size, *self.shape), self.fill, dtype=self.dtype)
+        shape = list(self.shape)
+        if self.in_ring:
+            shape[self.axis] = self.sinks + self.window
+        value = ops.full((batch_size, *shape), self.fill, dtype=self.dtype)
+        return {"ring": value} if self.in_ring else value
+
+    @property
+    def in_ring(self) -> bool:
+        """Whether a loop keeps a part of the entries alone."""
+        return self.window is not None and self.sinks + self.window < self.shape[self.axis]
 
     def read(self, value):
-        """All entries; those from the next `index` on hold nothing yet."""
-        return next(iter(value.values())) if isinstance(value, dict) else value
+        """All entries that it keeps; those from the next `index` on hold nothing yet."""
+        return self.read(next(iter(value.values()))) if isinstance(value, dict) else value
 
     def exported(self, value) -> bool:
         """Whether it is in an exported graph, whose engine may want products another way round than XLA."""
         return isinstance(value, dict) and "held" in value
 
-    def write(self, value, new, index):
+    def write(self, value, new, index, positions=None):
         """Puts `new` (several entries along the axis) at `index …`. The caller has checked that it fits.
 
-        Where each row begins at a slot of its own (`index` is [B]), what lies past the end is dropped.
+        Where each row begins at a slot of its own (`index` is [B]), what lies past the end is dropped. A ring goes by the
+        entries' `positions`, [K] or [B, K], of which -1 is not written; `None` for `index …`.
         """
         if isinstance(value, dict):
-            return {"new": new}
+            ring = value.get("ring")
+            return {"new": new} if ring is None else {"ring": self._write_ring(ring, new, index, positions)}
         if not is_scalar(index):
             length = new.shape[self.axis + 1]
             for k, entry in enumerate(ops.split(new, length, axis=self.axis + 1) if length > 1 else [new]):
@@ -62,6 +81,31 @@ class KeyValue:
         here = ops.equal(ops.arange(size), ops.expand_dims(index, 1))
         here = ops.reshape(here, [-1] + [1] * self.axis + [size] + [1] * after)
         return ops.where(here, ops.cast(entry, value.dtype), value)
+
+    def _write_ring(self, ring, new, index, positions):
+        axis, length, new = self.axis + 1, new.shape[self.axis + 1], ops.cast(new, ring.dtype)
+        at = numbers(index, length) if positions is None else positions
+        slots = ops.where(at < self.sinks, at, self.sinks + ops.mod(at - self.sinks, self.window))
+        if positions is None and is_scalar(index) and length == 1:
+            start = [0] * len(ring.shape)
+            start[axis] = slots[0]
+            return ops.slice_update(ring, start, new)
+        # In each slot the last of the entries that come to lie there.
+        size = ring.shape[axis]
+        lies = ops.equal(ops.expand_dims(slots, -1), ops.arange(size))
+        last = ops.max(ops.where(lies, ops.expand_dims(ops.arange(length), -1), -1), axis=-2)
+        last = ops.reshape(last, [-1] + [1] * self.axis + [size] + [1] * (len(ring.shape) - axis - 1))
+        latest = new if length == 1 else ops.take_along_axis(new, ops.maximum(last, 0), axis=axis)
+        return ops.where(last >= 0, latest, ring)
+
+    def commit(self, value, new, index, accepted):
+        """The value after the first `accepted` [B] of several entries `new`, of which the first is number `index`.
+
+        But for a ring the others are written too: they lie in slots from the next `index` on, which do not count until
+        they are written again.
+        """
+        at, entry = numbers(index, new.shape[self.axis + 1]), ops.arange(new.shape[self.axis + 1])
+        return self.write(value, new, index, ops.where(ops.less(entry, ops.expand_dims(accepted, 1)), at, -1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,13 +262,13 @@ def taken(spec, cache, index):
     return map_spec(take, spec, cache)
 
 
-def put_back(spec, cache, new, index):
-    """`cache` after the step that was given `taken(spec, cache, index)` and returned `new`."""
+def put_back(spec, cache, new, index, positions=None):
+    """`cache` after the step that was given `taken(spec, cache, index)` and returned `new`; `positions` as it got them."""
 
     def put(kind, old, value):
         if isinstance(kind, DelayLine):
             return kind.push(old, value["push"], index)
-        return kind.write(old, value["new"], index) if isinstance(kind, KeyValue) else value
+        return kind.write(old, value["new"], index, positions) if isinstance(kind, KeyValue) else value
 
     return map_spec(put, spec, cache, new)
 
@@ -247,16 +291,10 @@ def taken_chunk(spec, cache, index):
 
 def commit(spec, cache, new, index, accepted):
     """`cache` after a step that was given `taken_chunk(spec, cache, index)` and returned `new`, of whose sites each row
-    keeps the first `accepted` [B].
-
-    Keys and values of the others are written too: they lie in slots from the next `index` on, which do not count until
-    they are written again.
-    """
+    keeps the first `accepted` [B]."""
 
     def put(kind, old, value):
-        if isinstance(kind, KeyValue):
-            return kind.write(old, value["new"], index)
-        return kind.commit(old, value["pushes"], index, accepted)
+        return kind.commit(old, value["new" if isinstance(kind, KeyValue) else "pushes"], index, accepted)
 
     return map_spec(put, spec, cache, new)
 

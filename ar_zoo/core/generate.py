@@ -145,7 +145,8 @@ def draw_site(model, spec, prev, cache, index, context, draw, more):
     params, new = model.step(prev, caches.taken(spec, cache, index), index, context, **more)
     drawn = draw(params[:, 0])
     symbols = drawn[0] if isinstance(drawn, tuple) else drawn
-    return drawn, caches.put_back(spec, cache, new, after(symbols, index))
+    positions = after(symbols, more["positions"]) if "positions" in more else None
+    return drawn, caches.put_back(spec, cache, new, after(symbols, index), positions)
 
 
 def loop(model, noise, values, known, context, temperature, cache, first, start, order=None):

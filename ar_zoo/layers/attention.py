@@ -180,12 +180,17 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         return self._attend(query, [(key, value, self._bias(at, at))], training=training)
 
     def cache_spec(self, max_entries: int) -> dict:
-        """One tensor for the keys and one for the values, [B, heads, entries, size]."""
-        sizes = {"key": self._size, "value": self._value_size}
+        """One tensor for the keys and one for the values, [B, heads, entries, size]; in a loop of those entries alone that
+        a window and its sinks leave."""
+        sizes, seen = {"key": self._size, "value": self._value_size}, (self.window, self.num_sinks)
         return {
-            name: KeyValue((self._kv_heads, max_entries, size), self.compute_dtype, axis=1)
+            name: KeyValue((self._kv_heads, max_entries, size), self.compute_dtype, 1, 0, *seen)
             for name, size in sizes.items()
         }
+
+    def positions_spec(self, max_entries: int) -> KeyValue:
+        """What holds the positions of these entries, [B, entries]: `key_at`, as `step` takes it."""
+        return KeyValue((max_entries,), "int32", 0, -1, self.window, self.num_sinks)
 
     def step(self, x, cache, index, query_at, key_at, source=None):
         """The outputs of the next K entries.
@@ -195,8 +200,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             cache: as `cache_spec` describes it.
             index: scalar, the slot of the first of them; or [B], one for each row.
             query_at: [K] or [B, K], their positions.
-            key_at: [entries] or [B, entries], the positions that the slots hold; -1 is empty. Slots from `index` on do
-                not count.
+            key_at: [entries] or [B, entries], the positions that the slots hold, those of a ring (`positions_spec`)
+                before this step; -1 is empty. Slots from `index` on do not count.
             source: [B, K, channels], as in `call`.
 
         Returns:
@@ -214,8 +219,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             (key, value, new),
         ]
         cache = {
-            "key": kinds["key"].write(cache["key"], key, index),
-            "value": kinds["value"].write(cache["value"], value, index),
+            "key": kinds["key"].write(cache["key"], key, index, query_at),
+            "value": kinds["value"].write(cache["value"], value, index, query_at),
         }
         return self._attend(query, stretches, keys_first=keys_first), cache
 

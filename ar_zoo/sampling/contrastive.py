@@ -101,9 +101,10 @@ def _search(model, tokens, features, cache, positions, stops, alpha, first, stop
         at_slot = tf.gather(features, index, axis=1)
         logits = process(ops.cast(model.head.logits(model.project(at_slot)), "float32"), tokens, index, first)
         probability, candidates = tf.math.top_k(ops.softmax(logits, axis=-1), num_candidates)
-        next_at = tf.repeat(tf.gather(positions, index + 1, axis=1), num_candidates)[:, None]
+        next_at = tf.gather(positions, index + 1, axis=1)[:, None]
         lent = caches.repeat(caches.taken(spec, state["cache"], index + 1), num_candidates)
-        read, new = _features(model, tf.reshape(candidates, [-1, 1]), lent, index + 1, next_at)
+        each_at = tf.repeat(next_at, num_candidates, axis=0)
+        read, new = _features(model, tf.reshape(candidates, [-1, 1]), lent, index + 1, each_at)
         read = tf.reshape(read, [batch, num_candidates, -1])
         # Feature i is of the token in slot i - 1; the one of a row's start is of none.
         of_tokens = (positions > 0) & (tf.range(size) <= index)
@@ -112,7 +113,7 @@ def _search(model, tokens, features, cache, positions, stops, alpha, first, stop
         best = tf.math.top_k(score, 1)[1][:, 0]
         drawn = tf.gather(candidates, best, batch_dims=1)
         new = caches.gather(new, own * num_candidates + best)
-        cache = caches.put_back(spec, state["cache"], new, after(drawn, index + 1))
+        cache = caches.put_back(spec, state["cache"], new, after(drawn, index + 1), after(drawn, next_at))
         chosen = tf.gather(read, best, batch_dims=1)[:, None]
         stuck = ~(ops.max(logits, axis=-1) > -np.inf) & ~state["done"]
         drawn = tf.where(state["done"] | stuck, -1, drawn)

@@ -3,7 +3,7 @@
 A draft is hashable, and has four members. Its state is nested dicts of tensors, batch first.
 
     check(model, num_sites, lookahead)              refuses a model that it cannot guess for
-    overwrites(num_sites)                           whether its state may have seen more of a row than is right
+    overwrites(num_sites, lookahead)                whether its state may have seen more of a row than is right
     start(values, stop, lookahead, context)         its state when the sites before `stop` are known
     guess(state, now) → (guesses [B, K, …], state)  for the round `now`
     learn(state, now, drawn, accepted) → state      what was drawn [B, K + 1, …], and how many of these each row keeps [B]
@@ -49,8 +49,8 @@ class ModelDraft:
             )
         checks.num_sites(self.model, num_sites)
 
-    def overwrites(self, num_sites):
-        return verify.overwrites(self.model, num_sites)
+    def overwrites(self, num_sites, lookahead):
+        return verify.overwrites(self.model, num_sites, lookahead)
 
     def _context(self, context):
         return {name: context[name] for name in self.model.context_spec}
@@ -59,9 +59,11 @@ class ModelDraft:
         return verify.seen(self.model, values, stop, lookahead, self._context(context))
 
     def guess(self, state, now):
-        """One site after the other. The cache that this leaves is good for `learn` if it only has to be overwritten."""
+        """One site after the other. Where the cache that this leaves only has to be overwritten, it reads its last guess, too:
+        then it knows all that the model may accept."""
         model, context = self.model, self._context(now.context)
         spec, rank = verify.spec_of(model, now.num_sites, now.lookahead), len(model.head.site_shape)
+        ahead = self.overwrites(now.num_sites, now.lookahead)
 
         def site(k, prev, cache, guesses):
             index = now.slot + k
@@ -72,13 +74,13 @@ class ModelDraft:
             drawn = verify.where(known, values, drawn)
             return k + 1, drawn, cache, ops.slice_update(guesses, [0, k] + [0] * rank, drawn)
 
-        nothing_yet = tf.zeros_like(now.values[:, :-1])
-        first = (tf.constant(0), now.prev, state, nothing_yet)
-        _, _, cache, guesses = tf.while_loop(lambda k, *_: k < now.lookahead, site, first)
-        return guesses, cache if self.overwrites(now.num_sites) else state
+        first = (tf.constant(0), now.prev, state, tf.zeros_like(now.values))
+        _, _, cache, guesses = tf.while_loop(lambda k, *_: k < now.lookahead + ahead, site, first)
+        return guesses[:, :-1], cache if ahead else state
 
     def learn(self, state, now, drawn, accepted):
-        """It reads what the model read: one symbol more than it needs to guess."""
+        if self.overwrites(now.num_sites, now.lookahead):
+            return state
         return verify.verify(self.model, state, now, self._context(now.context))[2](drawn, accepted)
 
 
@@ -104,7 +106,7 @@ class OwnHeads:
         if lookahead > heads:
             raise ValueError(f"`lookahead` must be at most {heads}, the model's draft heads; got {lookahead}.")
 
-    def overwrites(self, num_sites):
+    def overwrites(self, num_sites, lookahead):
         return True
 
     def start(self, values, stop, lookahead, context):
@@ -130,7 +132,7 @@ class _OfWhatWasWritten:
     def check(self, model, num_sites, lookahead):
         pass
 
-    def overwrites(self, num_sites):
+    def overwrites(self, num_sites, lookahead):
         return True
 
     def start(self, values, stop, lookahead, context):

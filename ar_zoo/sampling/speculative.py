@@ -123,7 +123,7 @@ def run(model, draft, lookahead, noise, values, known, context, temperature):
     batch, sites = known.shape
     # A row may be read further than it is known if what its caches hold from there on is written again.
     unknown = np.where(known.all(axis=1), sites, np.argmin(known, axis=1))
-    ahead = overwrites(model, sites) and draft.overwrites(sites)
+    ahead = overwrites(model, sites, lookahead) and draft.overwrites(sites, lookahead)
     stop = int(unknown.max() if ahead else unknown.min())
     values = tf.constant(values, model.head.symbol_dtype)
     compiled = generate.compiled(

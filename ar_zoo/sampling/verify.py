@@ -67,11 +67,13 @@ def rewinds(model, num_sites) -> bool:
     return getattr(type(model).step, "in_chunks", True) and caches.can_rewind(model.cache_spec(num_sites))
 
 
-def overwrites(model, num_sites) -> bool:
-    """Whether what a cache holds from a site on does not count until it is written again: of keys and values alone."""
+def overwrites(model, num_sites, lookahead) -> bool:
+    """Whether what a cache holds from a site on does not count until it is written again: of keys and values alone, where
+    all of them are kept."""
     kinds = []
-    caches.map_spec(kinds.append, model.cache_spec(num_sites))
-    return rewinds(model, num_sites) and all(isinstance(kind, caches.KeyValue) for kind in kinds)
+    caches.map_spec(kinds.append, spec_of(model, num_sites, lookahead))
+    kept = all(isinstance(kind, caches.KeyValue) and not kind.in_ring for kind in kinds)
+    return rewinds(model, num_sites) and kept
 
 
 def spec_of(model, num_sites, lookahead):

@@ -39,6 +39,50 @@ def test_key_value_of_rows_apart(axis):
     np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.parametrize("sinks", [0, 2])
+@pytest.mark.parametrize("way", ["together", "waiting", "apart"])
+def test_a_ring(way, sinks):
+    """Whatever the chunks, it holds what a window of 3 and its sinks will read: of rows that go on together, that wait here
+    and there, and that are apart, as they keep no more than the beginnings of some chunks."""
+    spec = {
+        "at": KeyValue((40,), "int32", fill=-1, window=3, sinks=sinks),
+        "keys": KeyValue((2, 40, 5), axis=1, window=3, sinks=sinks),
+    }
+    cache, generator = caches.init_cache(spec, 3), np.random.default_rng(0)
+    assert cache["keys"]["ring"].shape == (3, 2, 3 + sinks, 5)
+    keys, seen, slot = generator.normal(size=(3, 2, 40, 5)).astype("float32"), np.zeros(3, int), 0
+    for number, length in enumerate((1, 1, 2, 4, 1, 1, 1, 7, 5, 1)):
+        here = np.ones((3, length), bool)
+        if way == "waiting":
+            here = generator.random((3, length)) < 0.6
+        if way == "apart" and number % 2:
+            here = np.arange(length) < generator.integers(0, length + 1, (3, 1))
+        # What is not kept is of sites to come.
+        at = np.where(here, seen[:, None] + here.cumsum(1) - 1, seen[:, None] + np.arange(length)).astype(np.int32)
+        new = {"at": at, "keys": np.take_along_axis(keys, at[:, None, :, None], axis=2)}
+        new = {name: ops.convert_to_tensor(value) for name, value in new.items()}
+        index = ops.convert_to_tensor(seen.astype(np.int32)) if way == "apart" else slot
+        if way == "apart" and number % 2:
+            lent = {name: {"new": value} for name, value in new.items()}
+            cache = caches.commit(spec, cache, lent, index, ops.convert_to_tensor(here.sum(1)))
+        else:
+            at = ops.convert_to_tensor(np.where(here, at, -1)) if way == "waiting" else None
+            cache = {name: kind.write(cache[name], new[name], index, at) for name, kind in spec.items()}
+        seen, slot = seen + here.sum(1), slot + length
+        held, kept = (np.asarray(kind.read(cache[name])) for name, kind in spec.items())
+        for row, count in enumerate(seen):
+            assert {*range(min(sinks, count)), *range(max(count - 3, 0), count)} == set(held[row]) - {-1}
+            for place in np.flatnonzero(held[row] >= 0):
+                np.testing.assert_array_equal(kept[row, :, place], keys[row, :, held[row, place]])
+    assert seen.min() > 9
+
+
+def test_no_ring_where_all_is_read():
+    kind = KeyValue((5, 2), window=3, sinks=2)
+    assert not kind.in_ring
+    assert kind.init(1).shape == (1, 5, 2)
+
+
 def test_state():
     np.testing.assert_array_equal(np.asarray(State((3,), "int32", fill=-1).init(2)), np.full((2, 3), -1, np.int32))
 

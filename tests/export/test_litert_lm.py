@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import ar_zoo
 from ar_zoo.data import Examples
-from ar_zoo.export.litert_lm import Aliased, check
+from ar_zoo.export.litert_lm import Aliased, check, signatures
 from ar_zoo.export.quantize import Quantization
 from ar_zoo.heads import Categorical
 from tests.export.families import randomised
@@ -59,6 +60,18 @@ def test_an_alphabet_that_holds_its_start_feeds_it_as_a_token(tmp_path):
     model = ar_zoo.create("gpt.tiny", start_symbol=2)
     folder = ar_zoo.export(model, tmp_path / "out", "litert_lm", prefill=(), progress=False)
     assert described(folder)["start_token"] == 2
+
+
+def test_a_window_leaves_the_layout_as_it_is():
+    """The engine's slots are those of all tokens, though a loop would keep a ring."""
+    model = randomised(ar_zoo.create("mistral.tiny"))
+    x, decode = model.sample(1, seed=1, num_sites=12), signatures(model, 12)["decode"]
+    given = {slot.name: tf.zeros(slot.shape, slot.dtype) for slot in decode.inputs}
+    assert [slot.shape for slot in decode.inputs if slot.state] == [(1, 2, 12, 4)] * 4
+    for place, token in enumerate([model.head.num_symbols, *x[0, :-1]]):
+        given |= {"tokens": tf.constant([[token]], tf.int32), "input_pos": tf.constant([place])}
+        given |= decode.function(*(given[slot.name] for slot in decode.inputs))
+        np.testing.assert_allclose(given["logits"][:, 0], model(x)[:, place], atol=1e-4)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from ar_zoo.core.cache import init_cache
+from ar_zoo.core.cache import KeyValue, init_cache, map_spec
 from ar_zoo.layers import CausalSelfAttention
 from ar_zoo.layers.attention import alibi_slopes
 from tests.layers.cases import randomised
@@ -80,37 +80,57 @@ def test_values(arguments):
     np.testing.assert_allclose(np.asarray(layer(x)), naive(layer, x), atol=1e-11)
 
 
+class Stepped:
+    """A layer, its cache, and the positions in there. `whole` keeps all entries in spite of a window, as hosts do."""
+
+    def __init__(self, layer, slots, whole=False):
+        spec = layer.cache_spec(slots) | {"at": layer.positions_spec(slots)}
+        if whole:
+            spec = map_spec(lambda kind: KeyValue(kind.shape, kind.dtype, kind.axis, kind.fill), spec)
+        self.layer, self.kind, self.cache = layer, spec["at"], init_cache(spec, 3)
+        self.size = self.kind.read(self.cache["at"]).shape[1]
+
+    def __call__(self, x, index, at, source=None):
+        at, before = ops.convert_to_tensor(np.array(at, np.int32)), self.cache["at"]
+        filled = ops.broadcast_to(at, (3, x.shape[1]))
+        after = self.kind.write(before, filled, index, at)
+        # Of all entries, those from `index` on do not count: they may hold anything.
+        key_at = self.kind.read(before if self.kind.in_ring else after)
+        y, self.cache = self.layer.step(ops.convert_to_tensor(x), self.cache, index, at, key_at, source)
+        self.cache["at"] = after
+        return np.asarray(y)
+
+
 @pytest.mark.parametrize("chunks", [[1] * _LENGTH, [4, 1, 1, 5], [_LENGTH]], ids=len)
 @pytest.mark.parametrize("arguments", CASES, ids=str)
 def test_step(arguments, chunks):
     layer, x = make(arguments)
-    slots = _LENGTH + 2
-    cache, held, index, outputs = init_cache(layer.cache_spec(slots), 3), np.full(slots, -1), 0, []
-    for length in chunks:
-        held[index : index + length] = at = np.arange(index, index + length)
-        y, cache = layer.step(x[:, index : index + length], cache, index, ops.convert_to_tensor(at), held.copy())
-        outputs.append(np.asarray(y))
-        index += length
-    np.testing.assert_allclose(np.concatenate(outputs, axis=1), naive(layer, x), atol=1e-11)
+    expected = naive(layer, x)
+    for whole in (False, True) if layer.window else (False,):
+        step, index, outputs = Stepped(layer, _LENGTH + 2, whole), 0, []
+        assert step.size == (_LENGTH + 2 if whole or not layer.window else layer.window + layer.num_sinks)
+        for length in chunks:
+            outputs.append(step(x[:, index : index + length], index, np.arange(index, index + length)))
+            index += length
+        np.testing.assert_allclose(np.concatenate(outputs, axis=1), expected, atol=1e-11)
 
 
 @pytest.mark.parametrize("arguments", CASES, ids=str)
 def test_ragged_rows(arguments):
-    """Rows that wait leave empty slots behind, which nobody attends to."""
+    """Rows that wait leave empty slots behind, which nobody attends to, and write over nothing in a ring."""
     layer, x = make(arguments)
     expected, slots = naive(layer, x), _LENGTH + 4
     generator = np.random.default_rng(0)
     places = np.full((3, slots), -1)
     for row in range(3):
         places[row, np.sort(generator.permutation(slots)[:_LENGTH])] = np.arange(_LENGTH)
-    cache, held = init_cache(layer.cache_spec(slots), 3), np.full((3, slots), -1)
-    for start, stop in ((0, 1), (1, 6), (6, slots)):
-        at = places[:, start:stop]
-        held[:, start:stop] = at
-        inputs = x[np.arange(3)[:, None], np.maximum(at, 0)]
-        y, cache = layer.step(inputs, cache, start, ops.convert_to_tensor(at), ops.convert_to_tensor(held))
-        for row, k in np.argwhere(at >= 0):
-            np.testing.assert_allclose(np.asarray(y)[row, k], expected[row, at[row, k]], atol=1e-11)
+    for whole in (False, True) if layer.window else (False,):
+        step = Stepped(layer, slots, whole)
+        for start, stop in ((0, 1), (1, 6), (6, 7), (7, slots)):
+            at = places[:, start:stop]
+            y = step(x[np.arange(3)[:, None], np.maximum(at, 0)], start, at)
+            for row, k in np.argwhere(at >= 0):
+                np.testing.assert_allclose(y[row, k], expected[row, at[row, k]], atol=1e-11)
 
 
 @pytest.mark.parametrize("arguments", [CASES[2], CASES[-1], CASES[-2]], ids=str)
@@ -121,15 +141,15 @@ def test_keys_and_values_of_another_source(arguments):
     expected = naive(layer, x, source)
     np.testing.assert_allclose(np.asarray(layer(x, source)), expected, atol=1e-11)
     for starts in ([0, 0, 0], [0, -2, -1]):
-        cache, places = init_cache(layer.cache_spec(_LENGTH), 3), np.array(starts, "int32")
+        step, places = Stepped(layer, _LENGTH), np.array(starts, "int32")
         while places.min() < _LENGTH:
             rows = np.flatnonzero((places >= 0) & (places < _LENGTH))
             index = int(places[0]) if len(set(starts)) == 1 else ops.convert_to_tensor(places)
             here = np.clip(places, 0, _LENGTH - 1)
             given = (y[np.arange(3), here][:, None] for y in (x, source))
             query, key = (ops.convert_to_tensor(y) for y in given)
-            y, cache = layer.step(query, cache, index, places[:, None], np.arange(_LENGTH, dtype="int32"), key)
-            np.testing.assert_allclose(np.asarray(y)[rows, 0], expected[rows, places[rows]], atol=1e-11)
+            y = step(query, index, places[:, None], key)
+            np.testing.assert_allclose(y[rows, 0], expected[rows, places[rows]], atol=1e-11)
             places = places + 1
 
 

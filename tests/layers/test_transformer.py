@@ -86,10 +86,18 @@ def test_values(arguments):
     assert layer._expand.kernel.shape[1] == arguments.get("hidden_units", 4 * _UNITS)
     assert layer.attention._query.use_bias == arguments.get("qkv_bias", layer.use_bias)
     assert layer.attention._out.use_bias == layer.use_bias
-    cache = init_cache(layer.cache_spec(_LENGTH), 3)
-    for i in range(_LENGTH):
-        y, cache = layer.step(x[:, i : i + 1], cache, i, ops.arange(i, i + 1), ops.arange(_LENGTH))
-        np.testing.assert_allclose(np.asarray(y)[:, 0], expected[:, i], atol=1e-11)
+    np.testing.assert_allclose(stepped(layer, x, [1] * _LENGTH), expected, atol=1e-11)
+
+
+def stepped(layer, x, chunks):
+    kind, index, outputs = layer.attention.positions_spec(_LENGTH), 0, []
+    cache, held = init_cache(layer.cache_spec(_LENGTH), 3), kind.init(3)
+    for length in chunks:
+        at = ops.tile(index + ops.arange(length), (3, 1))
+        y, cache = layer.step(x[:, index : index + length], cache, index, at, kind.read(held))
+        held, index = kind.write(held, at, index), index + length
+        outputs.append(np.asarray(y))
+    return np.concatenate(outputs, axis=1)
 
 
 @pytest.mark.parametrize("name", ["norm", "order", "feed_forward"])
@@ -101,13 +109,7 @@ def test_refused(name):
 @pytest.mark.parametrize("chunks", [[1] * _LENGTH, [3, 1, 3]], ids=len)
 def test_step(chunks):
     layer, x = make(window=3)
-    expected, cache, index = naive(layer, x), init_cache(layer.cache_spec(_LENGTH), 3), 0
-    slots = ops.arange(_LENGTH)
-    for length in chunks:
-        at = index + ops.arange(length)
-        y, cache = layer.step(x[:, index : index + length], cache, index, at, slots)
-        np.testing.assert_allclose(np.asarray(y), expected[:, index : index + length], atol=1e-11)
-        index += length
+    np.testing.assert_allclose(stepped(layer, x, chunks), naive(layer, x), atol=1e-11)
 
 
 def test_dropout_acts_in_training_only():

@@ -16,6 +16,13 @@ def text():
 
 
 @functools.cache
+def windowed():
+    """The same with a window: its cache is a ring of four entries, the first token's and the last three's."""
+    overrides = dict(head=Categorical(5, alphabet="abcde"), max_sites=32, window=3, num_sinks=1)
+    return laws.make(families()["mistral"], dtype="float32", **overrides)
+
+
+@functools.cache
 def recurrent():
     """An LSTM: no slots, only states."""
     return laws.make(families()["recurrent_lm"], dtype="float32")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ar_zoo.sampling import beam_search, generate, suppress
-from tests.sampling.models import recurrent, sound, text
+from tests.sampling.models import recurrent, sound, text, windowed
 
 PROMPTS = [np.array([0, 3, 3, 1]), np.array([2])]
 NEW, STOP = 3, 4
@@ -67,7 +67,9 @@ def slow_search(model, prompt, num_beams, stop, penalty):
 
 
 @pytest.mark.parametrize(
-    "model", [text, recurrent, pytest.param(sound, marks=pytest.mark.slow)], ids=lambda model: model.__name__
+    "model",
+    [text, recurrent, *(pytest.param(model, marks=pytest.mark.slow) for model in (sound, windowed))],
+    ids=lambda model: model.__name__,
 )
 def test_equals_a_slow_search(model):
     """With too few beams for all; the cache's rows follow the beams they belong to."""

@@ -8,41 +8,45 @@ import tensorflow as tf
 
 from ar_zoo.sampling import contrastive_search, generate, suppress
 from ar_zoo.sampling.processors import Processor
-from tests.sampling.models import recurrent, text
+from tests.sampling.models import recurrent, text, windowed
 
-PROMPTS = [np.array([0, 3, 3, 1, 4]), np.array([2]), np.array([], int)]
+PROMPTS = [np.array([0, 3, 3, 1, 4]), np.array([2, 4, 1]), np.array([], int)]
 NEW = 6
 
 
-def features_of(tokens):
+def features_of(model, tokens):
     """Those of each token after it was read [n, units], normalised, and the logits of the next [5]."""
-    features = np.asarray(text().features(np.array([[*tokens, 0]], np.int32)))[0]
-    logits = np.asarray(text().project(features[-1:]))[0]
+    features = np.asarray(model.features(np.array([[*tokens, 0]], np.int32)))[0]
+    logits = np.asarray(model.project(features[-1:]))[0]
     return features[1:] / np.linalg.norm(features[1:], axis=-1, keepdims=True), logits
 
 
-def slow_search(prompt, alpha, k):
+def slow_search(model, prompt, alpha, k):
     tokens = list(prompt)
     for _ in range(NEW):
-        so_far, logits = features_of(tokens)
+        so_far, logits = features_of(model, tokens)
         probability = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         scores = {}
         for token in np.argsort(-probability)[:k]:
-            feature = features_of([*tokens, token])[0][-1]
+            feature = features_of(model, [*tokens, token])[0][-1]
             likeness = (so_far @ feature).max() if len(so_far) else 0.0
             scores[int(token)] = (1 - alpha) * probability[token] - alpha * likeness
         tokens.append(max(scores, key=scores.get))
     return tokens[len(prompt) :]
 
 
-@pytest.mark.parametrize("alpha", [pytest.param(0.6, marks=pytest.mark.slow), 0.95])
-def test_equals_a_slow_search(alpha):
-    found = contrastive_search(text(), PROMPTS, np.int64(NEW), penalty_alpha=alpha, top_k=np.int64(3))
+@pytest.mark.parametrize(
+    ("model", "alpha"),
+    [(text, 0.95), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((text, 0.6), (windowed, 0.95)))],
+)
+def test_equals_a_slow_search(model, alpha):
+    model = model()
+    found = contrastive_search(model, PROMPTS, np.int64(NEW), penalty_alpha=alpha, top_k=np.int64(3))
     for prompt, new in zip(PROMPTS, found.tokens, strict=True):
-        assert new.tolist() == slow_search(prompt, alpha, 3)
-    greedy = generate(text(), PROMPTS, NEW, temperature=0).tokens
+        assert new.tolist() == slow_search(model, prompt, alpha, 3)
+    greedy = generate(model, PROMPTS, NEW, temperature=0).tokens
     assert not np.array_equal(found.tokens, greedy), "it should differ from greedy decoding, else it shows nothing"
-    zero = contrastive_search(text(), PROMPTS, NEW, penalty_alpha=0, top_k=3).tokens
+    zero = contrastive_search(model, PROMPTS, NEW, penalty_alpha=0, top_k=3).tokens
     np.testing.assert_array_equal(zero, greedy)
 
 

@@ -12,7 +12,7 @@ from ar_zoo.core.noise import uniform_noise
 from ar_zoo.heads.base import draw_index
 from ar_zoo.sampling import Guidance, generate, stream
 from ar_zoo.sampling.guidance import guided
-from tests.sampling.models import sound, text
+from tests.sampling.models import sound, text, windowed
 
 _REFERENCE = Path(__file__).parents[1] / "references" / "processors.npz"
 PROMPTS = [np.array([0, 3, 3, 1]), np.array([2, 4])]
@@ -43,16 +43,23 @@ def slow_way(model, prompt, weak, row, scale, context):
     return tokens
 
 
-@pytest.mark.parametrize("negative", [[np.array([1]), np.array([4, 4, 0, 1, 2, 2])], None, [3, 3]])
-def test_negative_prompts(negative):
+EACH = [np.array([1]), np.array([4, 4, 0, 1, 2, 2])]
+
+
+@pytest.mark.parametrize(
+    ("model", "negative"),
+    [(text, EACH), (text, None), (text, [3, 3]), pytest.param(windowed, EACH, marks=pytest.mark.slow)],
+)
+def test_negative_prompts(model, negative):
     """One for each row, one for all, or by default each prompt's last token; of other lengths than the prompts."""
-    found = generate(text(), PROMPTS, NEW, seed=2, guidance=Guidance(2.5, negative))
+    model = model()
+    found = generate(model, PROMPTS, NEW, seed=2, guidance=Guidance(2.5, negative))
     assert len(found.tokens) == 2
     weak = negative or [prompt[-1:] for prompt in PROMPTS]
     weak = [weak, weak] if negative == [3, 3] else weak
     for row, prompt in enumerate(PROMPTS):
-        assert found.tokens[row].tolist() == slow_way(text(), prompt, weak[row], row, 2.5, None)
-    assert not np.array_equal(found.tokens, generate(text(), PROMPTS, NEW, seed=2).tokens)
+        assert found.tokens[row].tolist() == slow_way(model, prompt, weak[row], row, 2.5, None)
+    assert not np.array_equal(found.tokens, generate(model, PROMPTS, NEW, seed=2).tokens)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from ar_zoo.sampling import (
 from ar_zoo.sampling import temperature as tempered
 from ar_zoo.sampling.loop import draw_token
 from ar_zoo.testing import laws
-from tests.sampling.models import recurrent, sound, text
+from tests.sampling.models import recurrent, sound, text, windowed
 
 # Prompts and new tokens: 13 in all, whatever the lengths, so that each shape is compiled once.
 LENGTHS = (6, 1, 0)
@@ -82,10 +82,10 @@ def one_by_one(model, prompt, row, processors, temperature, seed):
     return tokens[len(prompt) :]
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.5])
-def test_processors_equal_the_slow_way(temperature):
+@pytest.mark.parametrize(("model", "temperature"), [(text, 0.0), (text, 1.5), (windowed, 1.5)])
+def test_processors_equal_the_slow_way(model, temperature):
     """Row by row, those that read what came before as well as those that count new tokens."""
-    model = text()
+    model = model()
     processors = [no_repeat_ngram(3), frequency_penalty(0.5, new_only=True), tempered(0.8), top_p(0.9), force({1: 3})]
     found = generate(model, PROMPTS, NEW, processors, temperature=temperature, seed=4)
     for row, (prompt, new) in enumerate(zip(PROMPTS, found.tokens, strict=True)):

@@ -18,12 +18,12 @@ from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
 from ar_zoo.heads.base import draw_index
 from ar_zoo.sampling.drafts import Jacobi, ModelDraft, OwnHeads, PromptLookup
 from ar_zoo.sampling.speculative import Report, run, speculate
-from ar_zoo.sampling.verify import Round, gathered, seen
+from ar_zoo.sampling.verify import Round, gathered, overwrites, seen
 from ar_zoo.testing import laws
 
 SITES = 7
-# One family for each kind of state: keys and values, queues, states that are replaced whole.
-FAMILIES = ("gpt", "wavenet", "recurrent_lm")
+# One family for each kind of state: keys and values, all or those of a window; queues; states that are replaced whole.
+FAMILIES = ("gpt", "mistral", "wavenet", "recurrent_lm")
 
 
 @functools.cache
@@ -172,6 +172,12 @@ def test_what_was_wrong_leaves_no_trace(family, batch):
     np.testing.assert_allclose(params, wanted, atol=1e-10 * np.abs(wanted).max())
 
 
+def test_whether_what_was_wrong_only_has_to_be_overwritten():
+    """Not in a ring, which holds five entries here: all of them, or, with room for a guess, one less than all."""
+    found = [overwrites(tiny(*case[:1]), *case[1:]) for case in (("gpt", 5, 1), ("mistral", 4, 1), ("mistral", 5, 1))]
+    assert found == [True, True, False]
+
+
 def paced(wrong, lookahead):
     """(drawn, calls, guessed, accepted) of one row, whose guesses are wrong at these sites."""
     index = calls = guessed = accepted = 0
@@ -209,11 +215,16 @@ def test_batches_and_contexts():
 
 
 @pytest.mark.parametrize(
-    ("batch", "draft"), [(3, "jacobi"), *(pytest.param(n, "another", marks=pytest.mark.slow) for n in (1, 3))]
+    ("family", "batch", "draft"),
+    [
+        ("gpt", 3, "jacobi"),
+        *(pytest.param("gpt", n, "another", marks=pytest.mark.slow) for n in (1, 3)),
+        pytest.param("mistral", 3, "another", marks=pytest.mark.slow),
+    ],
 )
-def test_compiled(batch, draft):
+def test_compiled(family, batch, draft):
     """With XLA, to the model's last site: guesses past it do no harm."""
-    model, draft = tiny("gpt"), drafts("gpt")[draft]
+    model, draft = tiny(family), drafts(family)[draft]
     for temperature in (0.0, 1.0):
         arguments = {"seed": 3, "temperature": temperature, "num_sites": 12}
         drawn, _ = speculate(model, batch, draft=draft, lookahead=3, **arguments)
