@@ -1,8 +1,8 @@
 """Measures how fast models draw: naive, cached, exported on each engine, and in other libraries; says which bars are met.
 
 Cached is `model.sample`, naive one compiled `call` a site with the same noise; the symbols of both are compared. Exports
-are driven from Python, one thread, each in a process of its own. "times its products" is the time of a step over that of
-its matrix products in NumPy; "share of the machine's limit" the part of it that the machine's bandwidth and rate of
+are driven from Python, one thread (SmolLM2: two), each in a process of its own. "times its products" is the time of a step
+over that of its matrix products in NumPy; "share of the machine's limit" the part of it that the machine's bandwidth and rate of
 multiplications explain. Weights are random, nothing is downloaded. Leave the machine otherwise idle.
 
 Peers are models of the same size in other libraries (`tools/peers/`), run by this Python, or by the one that
@@ -84,7 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--forms", nargs="+", choices=FORMS, default=["float32"], help="how exports store weights (default float32)")
     add("--peers", action="store_true", help="also measure other libraries")
     add("--peer-python", nargs="+", default=[], metavar="NAME=PYTHON", help="the interpreter that has a peer installed")
-    add("--threads", type=int, default=1, help="of TensorFlow and the peers (default %(default)s); exports: one")
+    add(
+        "--threads",
+        type=int,
+        default=1,
+        help="of TensorFlow and the peers (default %(default)s); exports: one, SmolLM2's two",
+    )
     add("--quick", action="store_true", help="tiny models, no bars: shows in a minute that the tool works")
     add("--out", type=Path, help="also write the tables to this file")
     add("--json", type=Path, help="write all figures, the machine and the versions to this file")

@@ -36,6 +36,7 @@ class Case:
         bars: what must hold.
         export: more arguments of `ar_zoo.export`.
         peers: other libraries' models of the same size: name → script in `tools/peers/`.
+        threads: of its exports.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Case:
     num_sites: int | None = None
     export: dict = dataclasses.field(default_factory=dict)
     peers: dict[str, str] = dataclasses.field(default_factory=dict)
+    threads: int = 1
 
     @property
     def family(self) -> str:
@@ -127,6 +129,7 @@ CASES = (
         overrides=dict(max_sites=512),
         num_sites=128,
         peers={TRANSFORMERS: TEXT[TRANSFORMERS]},
+        threads=2,
     ),
     Case(
         "PixelCNN++ 32x32",

@@ -29,7 +29,7 @@ def compare(
         forms: which of `FORMS` are exported.
         scripts: the folder of the peers' scripts; `None` leaves peers out.
         pythons: peer → the interpreter that runs it, where it is not this one.
-        threads: of TensorFlow and of the peers; exports run on one.
+        threads: of TensorFlow and of the peers; exports run on the case's own.
         timed_sites: how many sites naive generation is timed on.
         repeats: how often each time is taken; the best counts.
 
@@ -72,7 +72,8 @@ def _exported(model, case, engines, form, repeats) -> dict:
         if form != "float32":  # only some formats have files with fewer bits
             stored = json.loads((Path(folder) / "manifest.json").read_text())["quality"]["stored"]
             engines = [name for name in engines if f"sample_step.{ENGINES[name][1]}" in stored]
-        return {f"{name} {form}": measure(folder, name, repeats=repeats) for name in engines}
+        threads = case.threads
+        return {f"{name} {form}": measure(folder, name, repeats=repeats, threads=threads) for name in engines}
 
 
 def verdicts(results: list[dict], cases) -> list[dict]:
