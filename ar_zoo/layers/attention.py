@@ -212,8 +212,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         first_new = index if is_scalar(index) else ops.expand_dims(index, 1)
         held_at = ops.where(ops.arange(key_at.shape[-1]) < first_new, key_at, -1)
         held, new = (self._bias(query_at, at) for at in (held_at, query_at))
-        # One query is a matrix times a vector: XLA then reads the keys as they lie if they come first, LiteRT if second.
-        keys_first = x.shape[1] == 1 and not kinds["key"].exported(cache["key"])
+        # XLA reads the keys as they lie if they come first in the product, LiteRT if they come second.
+        keys_first = not kinds["key"].exported(cache["key"])
         stretches = [
             (kinds["key"].read(cache["key"]), kinds["value"].read(cache["value"]), held),
             (key, value, new),
