@@ -1,4 +1,4 @@
-"""Draft heads for gpt.kjv, which itself stays as it is: four, for speculation without a second model."""
+"""Draft heads for gpt.kjv, which itself stays as it is: four side by side (Medusa), for speculation without a second model."""
 
 from ar_zoo.training import Recipe
 
