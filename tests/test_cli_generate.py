@@ -49,6 +49,11 @@ def test_json_stops_and_processors(generate, text):
         assert found["tokens"] == 40
     found = json.loads(generate("--prompt", "ab", "--json", "--temperature", "0", "--stop", greedy[4:6])[1])
     assert found["texts"] == [greedy[: greedy.index(greedy[4:6]) + 2]]
+    words = ("--prompt", "ab", "--json", "--top-k", "4", "--repetition-penalty", "1.2", "--temperature", "3")
+    whole = json.loads(generate(*words)[1])["texts"][0]
+    for draft in ((), ("--draft", "lookup")):
+        found = json.loads(generate(*words, "--stop", whole[5:7], *draft)[1])
+        assert found["texts"] == [whole[: whole.index(whole[5:7]) + 2]], draft
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_json_stops_and_processors(generate, text):
         (("--prompt", "a", "--chat", "b"), "`--chat` stands in the place of `--prompt`"),
         (("--system", "a"), "`--system` goes with `--chat`"),
         (("--stream", "--count", "2"), "`--stream` prints one text; `--count` is 2"),
-        (("--draft", "lookup", "--top-k", "2", "--stream"), "leave out --top-k, --stream"),
+        (("--draft", "lookup", "--stream"), "`--stream` does not go with `--draft`"),
         (("--chat", "b"), "`head` has no chat template"),
         (("--prompt", "z"), "the alphabet of 7 does not: 'z'"),
         (("--prompt", "a" * 40), "32"),

@@ -75,7 +75,7 @@ def _generate(options):
     prompt = _prompt(model, text, options)
     begun = time.perf_counter()
     if options.draft is not None:
-        texts, counts, first, notes = _drafted(model, prompt, options)
+        texts, counts, first, notes = _drafted(model, prompt, options, bent)
     elif options.stream:
         texts, counts, first, notes = _streamed(model, prompt, options, bent)
     else:
@@ -120,12 +120,10 @@ def _check(options):
         raise ValueError("`--system` goes with `--chat`.")
     if options.stream and options.count != 1:
         raise ValueError(f"`--stream` prints one text; `--count` is {options.count}. Leave one of them out.")
-    if options.draft is not None:
-        bent = [name for name in _PROCESSORS if name != "temperature" and getattr(options, name) is not None]
-        if bent or options.stream or options.stop:
-            names = [f"--{name.replace('_', '-')}" for name in bent] + ["--stream"] * options.stream
-            names += ["--stop"] * bool(options.stop)
-            raise ValueError(f"`--draft` takes --temperature alone; leave out {', '.join(names)}.")
+    if options.draft is not None and options.stream:
+        raise ValueError(
+            "`--stream` does not go with `--draft`, which draws several tokens at a time. Leave one of them out."
+        )
 
 
 def _prompt(model, text, options):
@@ -182,12 +180,12 @@ def _at_once(model, prompt, options, bent):
     return [_decoded(model, row) for row in rows], [len(row) for row in rows], None, {}
 
 
-def _drafted(model, prompt, options):
+def _drafted(model, prompt, options, bent):
     from ar_zoo import sampling
+    from ar_zoo.sampling.prompts import rows_of
 
     known = {"lookup": sampling.PromptLookup, "jacobi": sampling.Jacobi, "heads": lambda: sampling.OwnHeads(model)}
     draft = known[options.draft]() if options.draft in known else sampling.ModelDraft(load(options.draft))
-    temperature = 1.0 if options.temperature is None else options.temperature
     length = len(prompt) + options.tokens
     drawn, report = sampling.speculate(
         model,
@@ -196,10 +194,11 @@ def _drafted(model, prompt, options):
         draft,
         options.lookahead,
         prefix=prompt,
-        temperature=temperature,
         num_sites=length,
+        **bent,
     )
-    rows = [_until(row[len(prompt) :], _ends(model)) for row in drawn]
+    stops = [[token] for token in _ends(model)] + [rows_of(model, text, "stop")[0].tolist() for text in options.stop]
+    rows = [_until(row[len(prompt) :], stops) for row in drawn]
     notes = {"accepted": report.acceptance, "tokens_per_call": report.sites_per_call}
     return [_decoded(model, row) for row in rows], [len(row) for row in rows], None, notes
 
@@ -214,9 +213,10 @@ def _decoded(model, row):
 
 
 def _until(row, stops):
-    """The tokens up to the first that ends a text, that one included."""
-    ends = [place for place, token in enumerate(row.tolist()) if token in set(stops)]
-    return row[: ends[0] + 1] if ends else row
+    """The tokens up to the first place where one of the sequences ends, which is a part of them."""
+    tokens = row.tolist()
+    ends = (end for end in range(1, len(tokens) + 1) for stop in stops if tokens[max(end - len(stop), 0) : end] == stop)
+    return row[: next(ends, len(tokens))]
 
 
 def _say(told):

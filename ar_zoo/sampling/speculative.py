@@ -23,6 +23,9 @@ from ar_zoo.core.cache import KeyValue
 from ar_zoo.core.known import known_sites
 from ar_zoo.core.noise import uniform_noise
 from ar_zoo.sampling.drafts import ModelDraft, OwnHeads, PromptLookup
+from ar_zoo.sampling.loop import draw_token
+from ar_zoo.sampling.processors import chain, listed
+from ar_zoo.sampling.prompts import drawable
 from ar_zoo.sampling.verify import Round, check_raster, overwrites, same, seen, verify, where, window
 
 
@@ -67,6 +70,7 @@ def speculate(
     temperature: float = 1.0,
     num_sites: int | None = None,
     batch_size: int | None = None,
+    processors=(),
 ) -> tuple[np.ndarray, Report]:
     """What `model.sample` draws from the same arguments, in fewer steps.
 
@@ -80,6 +84,8 @@ def speculate(
         lookahead: guesses in each round, K above.
         prefix: as in `model.sample`, or a list of one for each sample, of different lengths.
         num_samples, seed, context, given, mask, temperature, num_sites, batch_size: as in `model.sample`.
+        processors: as in `ar_zoo.sampling.generate`, which then draws the same; `first` is a number for each row, [B, 1].
+            Guesses are made without them.
 
     Returns:
         (int32 [num_samples, *event_shape], `Report`).
@@ -93,6 +99,10 @@ def speculate(
     num_samples, lookahead = int(num_samples), int(lookahead)
     temperature = arguments.temperature(temperature)
     check_raster(model, "model")
+    process = None
+    if processors := listed(processors):
+        drawable(model)
+        process = chain(*processors)
     sites, head = checks.num_sites(model, num_sites), model.head
     draft = _as_draft(draft, model)
     draft.check(model, sites, lookahead)
@@ -106,7 +116,8 @@ def speculate(
     for first, rows in generate.batches(num_samples, batch_size, False):
         noise = uniform_noise(seed, rows, 0, sites + lookahead, head.noise_shape)
         here = {name: value[rows] for name, value in context.items()}
-        x, *more = run(model, draft, lookahead, noise, values[rows], known[rows], here, temperature)[:6]
+        x, *more, _, stuck = run(model, draft, lookahead, noise, values[rows], known[rows], here, temperature, process)
+        _refuse_stuck(stuck.numpy(), first)
         count = num_samples - first  # the rest are copies
         drawn.append(x.numpy()[:count])
         counts += [np.sum(value.numpy()[:count] if value.shape.rank else value.numpy()) for value in more]
@@ -114,11 +125,12 @@ def speculate(
     return np.concatenate(drawn).reshape(num_samples, *grid, *head.site_shape), Report(*map(int, counts))
 
 
-def run(model, draft, lookahead, noise, values, known, context, temperature):
+def run(model, draft, lookahead, noise, values, known, context, temperature, process=None):
     """One batch, from its noise, of `lookahead` sites more than there are.
 
     Returns:
-        (x, the fields of its `Report`, those that are a row's own [B], the cache at the end).
+        (x, the fields of its `Report`, those that are a row's own [B], the cache at the end, bool [B], whether `process`
+        left a row nothing to draw).
     """
     batch, sites = known.shape
     # A row may be read further than it is known if what its caches hold from there on is written again.
@@ -127,7 +139,9 @@ def run(model, draft, lookahead, noise, values, known, context, temperature):
     stop = int(unknown.max() if ahead else unknown.min())
     values = tf.constant(values, model.head.symbol_dtype)
     compiled = generate.compiled(
-        model, ("speculate", draft, lookahead), lambda model, *arguments: loop(model, draft, lookahead, *arguments)
+        model,
+        ("speculate", draft, lookahead, process),
+        lambda model, *arguments: loop(model, draft, lookahead, process, *arguments),
     )
     return compiled(
         tf.constant(noise),
@@ -135,21 +149,23 @@ def run(model, draft, lookahead, noise, values, known, context, temperature):
         tf.constant(known),
         context,
         tf.constant(temperature, tf.float32),
+        tf.constant(unknown, tf.int32),
         tf.constant(unknown if ahead else np.full((batch,), stop), tf.int32),
         seen(model, values, stop, lookahead, context),
         draft.start(values, stop, lookahead, context),
     )
 
 
-def loop(model, draft, lookahead, noise, values, known, context, temperature, index, cache, state):
-    """Rounds until all sites are known. `cache` and `state` have seen the sites before `index` [B], at least."""
+def loop(model, draft, lookahead, process, noise, values, known, context, temperature, first, index, cache, state):
+    """Rounds until all sites are known. `cache` and `state` have seen the sites before `index` [B], at least; `first` [B] is
+    the first that is not known."""
     head, (batch, sites) = model.head, known.shape
     past_the_end = [[0, 0], [0, lookahead]]
     known = tf.pad(known, past_the_end)
     written = values = tf.pad(values, past_the_end + [[0, 0]] * len(head.site_shape))
     symbols, first_prev = KeyValue(values.shape[1:], head.symbol_dtype), generate.nothing(head, (batch, 1))
 
-    def round_(index, written, cache, state, counts):
+    def round_(index, written, cache, state, counts, stuck):
         now = Round(
             index,
             index if batch > 1 else tf.reshape(index, ()),
@@ -164,7 +180,8 @@ def loop(model, draft, lookahead, noise, values, known, context, temperature, in
         now = dataclasses.replace(now, chunk=tf.concat([now.prev, guesses], axis=1))
         params, features, commit = verify(model, cache, now, context)
         now = dataclasses.replace(now, features=features)
-        drawn = where(now.known, now.values, head.sample(params, now.noise, temperature))
+        drawn, empty = _drawn(head, params, now, symbols, process, first)
+        drawn = where(now.known, now.values, drawn)
         right = tf.math.cumprod(tf.cast(same(guesses, drawn[:, :-1]), tf.int32), axis=1)
         accepted = tf.minimum(1 + tf.reduce_sum(right, axis=1), sites - index)
         cache, state = commit(drawn, accepted), draft.learn(state, now, drawn, accepted)
@@ -174,13 +191,41 @@ def loop(model, draft, lookahead, noise, values, known, context, temperature, in
             cache,
             state,
             _counted(counts, now, right, accepted),
+            stuck | tf.reduce_any(empty & ~now.known & (tf.range(lookahead + 1) < accepted[:, None]), axis=1),
         )
 
     counts = (tf.constant(0), *[tf.zeros((batch,), tf.int32)] * 4)
-    index, written, cache, state, counts = tf.while_loop(
-        lambda index, *_: tf.reduce_any(index < sites), round_, (index, written, cache, state, counts)
+    index, written, cache, state, counts, stuck = tf.while_loop(
+        lambda index, *_: tf.reduce_any(index < sites),
+        round_,
+        (index, written, cache, state, counts, tf.zeros((batch,), bool)),
     )
-    return written[:, :sites], *counts, cache
+    return written[:, :sites], *counts, cache, stuck
+
+
+def _drawn(head, params, now, symbols, process, first):
+    """Symbols [B, K + 1, …] from the parameters of a round's chunk; bool [B or 1, K + 1], where `process` left nothing to
+    draw."""
+    if process is None:
+        return head.sample(params, now.noise, now.temperature), tf.zeros((1, now.lookahead + 1), bool)
+    batch, count, size = *params.shape[:2], now.written.shape[1]
+    # Each entry of the chunk is a row of its own, with all that stands before it, moved to the right.
+    number = now.index[:, None] + tf.range(count)
+    place = number[..., None] - size + tf.range(size + 1)
+    text = symbols.write(now.written, now.chunk[:, 1:], now.slot)
+    before = tf.gather(text, tf.clip_by_value(place, 0, size - 1), batch_dims=1)
+    before = tf.where((place >= 0) & (tf.range(size + 1) < size), before, -1)
+    flat = lambda value: tf.reshape(value, [batch * count, -1])  # noqa: E731
+    logits = flat(head.logits(tf.cast(params, tf.float32)))
+    bent = process(logits, flat(before), tf.constant(size), first=size - flat(number - first[:, None]))
+    drawn = draw_token(bent, flat(now.noise)[:, 0], now.temperature)
+    empty = ~(tf.reduce_max(bent, axis=-1) > -np.inf)
+    return tf.reshape(drawn, [batch, count]), tf.reshape(empty, [batch, count])
+
+
+def _refuse_stuck(stuck, first):
+    for row in np.flatnonzero(stuck):
+        raise ValueError(f"`processors` left nothing to draw in row {first + row}. Weaken or drop one of them.")
 
 
 def _counted(counts, now, right, accepted):

@@ -16,6 +16,8 @@ from ar_zoo.core.noise import uniform_noise
 from ar_zoo.core.registry import families
 from ar_zoo.heads import Categorical, DiscretizedLogisticMixture
 from ar_zoo.heads.base import draw_index
+from ar_zoo.sampling import generate as generate_tokens
+from ar_zoo.sampling import processors
 from ar_zoo.sampling.drafts import Jacobi, ModelDraft, OwnHeads, PromptLookup
 from ar_zoo.sampling.speculative import Report, run, speculate
 from ar_zoo.sampling.verify import Round, gathered, overwrites, seen
@@ -128,6 +130,31 @@ def test_heads_of_its_own(kind):
     np.testing.assert_allclose(model(x, drafts=True)[:, :, 0], model(x), rtol=1e-9, atol=1e-12)
 
 
+BENDING = [
+    processors.repetition_penalty(1.5),
+    processors.frequency_penalty(0.4, new_only=True),
+    processors.no_repeat_ngram(2),
+    processors.force({1: 3}),
+    processors.top_k(3),
+]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("draft", ["jacobi", "another"])
+def test_with_processors(draft):
+    """What `generate` draws: each guess is bent by what was written before it, of which other guesses are a part."""
+    model, draft = tiny("gpt"), drafts("gpt")[draft]
+    prompts, num_sites = [[1, 3, 1], [], [2, 2, 4]], SITES
+    for temperature in (0.0, 4.0):
+        arguments = {"seed": 3, "temperature": temperature, "processors": BENDING}
+        drawn, _ = speculate(model, 3, draft=draft, lookahead=3, prefix=prompts, num_sites=num_sites, **arguments)
+        expected = generate_tokens(model, prompts, num_sites, **arguments).tokens
+        for row, prompt, tokens in zip(drawn, prompts, expected, strict=True):
+            np.testing.assert_array_equal(row[len(prompt) :], tokens[: num_sites - len(prompt)])
+    with pytest.raises(ValueError, match=r"`processors` left nothing to draw in row 0"):
+        speculate(model, 2, draft=draft, num_sites=3, processors=[lambda logits, tokens, index: logits * 0 - np.inf])
+
+
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_perfect_draft(family):
@@ -159,7 +186,7 @@ def test_what_was_wrong_leaves_no_trace(family, batch):
     truth = model.sample(batch, seed=1, num_sites=SITES)
     noise = uniform_noise(1, range(batch), 0, SITES + lookahead, (1,))
     nothing, context = np.zeros((batch, SITES), np.int32), model.full_context(None, batch)
-    x, *counts, cache = run(
+    x, *counts, cache, _ = run(
         model, Scripted(truth=truth, wrong=wrong), lookahead, noise, nothing, nothing > 0, context, 1.0
     )
     np.testing.assert_array_equal(x, truth)
@@ -289,7 +316,7 @@ def test_the_law_of_what_is_drawn(draft):
     noise, volume = cells(model)
     noise = np.pad(noise, ((0, 0), (0, lookahead), (0, 0)), constant_values=0.5)
     nothing = np.zeros((len(noise), model.num_sites), np.int32)
-    x, *_, guessed, accepted, _ = run(model, draft, lookahead, noise, nothing, nothing > 0, {}, 1.0)
+    x, *_, guessed, accepted, _, _ = run(model, draft, lookahead, noise, nothing, nothing > 0, {}, 1.0)
     every, wanted = model.law()
     found = np.bincount(np.asarray(x) @ [9, 3, 1], volume, len(every))
     assert 0.5 * np.abs(found - wanted).sum() < 1e-9
