@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
 import time
@@ -97,7 +98,7 @@ def _generate(options):
 def _loaded(options):
     if options.max_sites is None:
         return load(options.model, dtype=options.dtype)
-    with contextlib.redirect_stdout(None):  # what is said of weights that do not fit, here again
+    with contextlib.redirect_stderr(io.StringIO()):  # what is said of weights that do not fit, here again
         model = load(options.model, dtype=options.dtype, max_sites=options.max_sites)
     fresh = getattr(model, "load_report", {}).get("fresh")
     if fresh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 import numpy as np
 
@@ -58,4 +59,4 @@ def report_fresh(source, wanted, known):
     """Says which of the weights `wanted` are not among those `known`, and so start fresh: new parts, draft heads say."""
     fresh = [path for path in wanted if path not in known]
     if fresh:
-        print(f"{source}: no weights for {', '.join(fresh)}, which start fresh.")
+        print(f"{source}: no weights for {', '.join(fresh)}, which start fresh.", file=sys.stderr)

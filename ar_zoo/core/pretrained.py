@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -135,7 +136,8 @@ def load(name_or_folder_or_url, dtype=None, **overrides):
 
     model = filled(make, prepare)
     if fresh:
-        print(f"{manifest['name']}: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}.")
+        told = f"{manifest['name']}: took {len(taken)} weights; these do not fit and start fresh: {', '.join(fresh)}."
+        print(told, file=sys.stderr)
     try:
         model.sample_rate, model.standard = manifest.get("sample_rate"), manifest.get("standard")
     except ValueError as error:

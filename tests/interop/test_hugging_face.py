@@ -80,7 +80,7 @@ def test_cached_in_chunks_and_ragged(folder):
 def test_draft_heads_are_new_and_left_out(copied, tmp_path, capsys):
     folder, x = copied("mistral"), np.arange(1, 9)[None]
     model = ar_zoo.load(folder, draft_heads=1)
-    assert "mistral: no weights for draft_1/expand/kernel, draft_1/expand/bias" in capsys.readouterr().out
+    assert "mistral: no weights for draft_1/expand/kernel, draft_1/expand/bias" in capsys.readouterr().err
     np.testing.assert_array_equal(model(x), ar_zoo.load(folder)(x))
     np.testing.assert_array_equal(ar_zoo.load(hugging_face.save(model, tmp_path / "written"))(x), model(x))
 
