@@ -118,8 +118,9 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
 
     def _attend(self, query, stretches, training=False, keys_first=False):
         """query [B, KV, G·T, D]; for each stretch of entries: key, value [B, KV, S, D], bias [B or 1, KV or 1, G·T, S]."""
-        scores = [self._scores(query, key, bias, keys_first) for key, _, bias in stretches]
-        scores = ops.concatenate(scores, axis=-1)
+        joined = lambda parts: parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)  # noqa: E731
+        products = joined([self._products(query, key, keys_first) for key, _, _ in stretches])
+        scores = self._scores(products, joined([bias for _, _, bias in stretches]))
         # Keras warns of a softmax over a single entry, which the first of a sequence is.
         weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         weights = ops.cast(weights, self.compute_dtype)
@@ -134,12 +135,13 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         mixed = ops.reshape(mixed, (-1, length, self.num_heads * self._value_size))
         return mixed if self._out is None else self._out(mixed)
 
-    def _scores(self, query, key, bias, keys_first):
+    def _products(self, query, key, keys_first):
         if keys_first:
-            scores = ops.transpose(ops.einsum("bksd,bkqd->bksq", key, query), (0, 1, 3, 2))
-        else:
-            scores = ops.einsum("bkqd,bksd->bkqs", query, key)
-        scores = ops.cast(scores, "float64" if self.compute_dtype == "float64" else "float32")
+            return ops.transpose(ops.einsum("bksd,bkqd->bksq", key, query), (0, 1, 3, 2))
+        return ops.einsum("bkqd,bksd->bkqs", query, key)
+
+    def _scores(self, products, bias):
+        scores = ops.cast(products, "float64" if self.compute_dtype == "float64" else "float32")
         scale, bias = self._size**-0.5, ops.cast(bias, scores.dtype)
         if self.logit_cap is not None:
             return self.logit_cap * ops.tanh(scores * (scale / self.logit_cap)) + bias
@@ -211,6 +213,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         kinds = self.cache_spec(key_at.shape[-1])
         first_new = index if is_scalar(index) else ops.expand_dims(index, 1)
         held_at = ops.where(ops.arange(key_at.shape[-1]) < first_new, key_at, -1)
+        if len(held_at.shape) > len(query_at.shape):
+            query_at = ops.broadcast_to(query_at, (held_at.shape[0], x.shape[1]))
         held, new = (self._bias(query_at, at) for at in (held_at, query_at))
         # XLA reads the keys as they lie if they come first in the product, LiteRT if they come second.
         keys_first = not kinds["key"].exported(cache["key"])
