@@ -37,7 +37,7 @@ def slow_search(model, prompt, alpha, k):
 
 @pytest.mark.parametrize(
     ("model", "alpha"),
-    [(text, 0.95), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((text, 0.6), (windowed, 0.95)))],
+    [(text, 0.95), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((text, 0.98), (windowed, 0.95)))],
 )
 def test_equals_a_slow_search(model, alpha):
     model = model()
