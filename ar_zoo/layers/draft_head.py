@@ -15,14 +15,14 @@ from ar_zoo.core.config import Configurable
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class DraftHead(Configurable, keras.layers.Layer):
-    """h + W_2 silu(W_1 h), which is h before it is trained; chained, h is first made of h and a symbol's vector.
+    """h + W_2 silu(W_1 h), which is h before it is trained, with twice as many channels in between; chained, h is first made of
+    h and a symbol's vector.
 
     Deviations: the output layer is the model's own, where Medusa has one for each head; chained heads have no attention,
     which DeepSeek-V3's have.
 
     Args:
         chained: whether it takes the vector of the symbol before, too.
-        hidden_units: channels in between; `None` for twice the input's.
 
     Shapes:
         [..., units], and chained also [..., units] → [..., units].
@@ -32,13 +32,12 @@ class DraftHead(Configurable, keras.layers.Layer):
         TensorShape([1, 16, 32])
     """
 
-    def __init__(self, chained=False, hidden_units=None, **kwargs):
+    def __init__(self, chained=False, **kwargs):
         super().__init__(**kwargs)
-        self.chained, self.hidden_units = chained, hidden_units
+        self.chained = chained
 
     def build(self, x_shape, symbol_shape=None):
         units = x_shape[-1]
-        hidden = self.hidden_units or 2 * units
 
         def dense(name, channels, size, **more):
             layer = keras.layers.Dense(size, name=name, dtype=self.dtype_policy, **more)
@@ -46,8 +45,8 @@ class DraftHead(Configurable, keras.layers.Layer):
             return layer
 
         self._mix = dense("mix", 2 * units, units) if self.chained else None
-        self._expand = dense("expand", units, hidden)
-        self._reduce = dense("reduce", hidden, units, kernel_initializer="zeros")
+        self._expand = dense("expand", units, 2 * units)
+        self._reduce = dense("reduce", 2 * units, units, kernel_initializer="zeros")
 
     def call(self, x, symbol=None):
         if self._mix is not None:

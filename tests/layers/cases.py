@@ -45,7 +45,7 @@ CASES = {
         dict(image_shape=(4, 6), units=3, kernel_size=3),
         [values((2, 2, 3, 5))],
     ),
-    "draft_head": (layers.DraftHead, dict(chained=True, hidden_units=5), [values(_SEQUENCE), values(_SEQUENCE, 1)]),
+    "draft_head": (layers.DraftHead, dict(chained=True), [values(_SEQUENCE), values(_SEQUENCE, 1)]),
     "gate": (layers.GatedActivation, {}, [values(_IMAGE)]),
     "gate_linear": (layers.GatedActivation, dict(activation="linear"), [values(_IMAGE)]),
     "null_dropout": (layers.NullDropout, dict(rate=0.5, null=3), [symbols((5,), 0, 4)]),
