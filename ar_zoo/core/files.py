@@ -35,6 +35,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def own_folder(path: str | os.PathLike) -> Path:
+    """The path of a folder that may be replaced; an error if it is no path, or the folder that one is in."""
+    if not isinstance(path, (str, os.PathLike)) or Path(path).resolve() == Path.cwd():
+        raise ValueError(f"`folder` must be the path of a folder of its own, which is replaced; got {path!r}.")
+    return Path(path)
+
+
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yields an empty temporary folder; when the block ends well it replaces the folder `path` with all its contents.
@@ -49,11 +56,11 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         a `Path` to an empty folder in the same parent.
 
     Raises:
-        ValueError: if `path` is a file.
+        ValueError: if `path` is a file, no path at all, or the folder that one is in.
 
     Example: `with atomic_folder("preset") as temporary: (temporary / "manifest.json").write_text("{}")`
     """
-    path = Path(path)
+    path = own_folder(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"path must be a folder, or not exist yet; {path} is a file. Choose another name.")
     temporary = _temporary_beside(path)

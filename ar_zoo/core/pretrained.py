@@ -49,7 +49,6 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
 
     if weights_dtype not in (None, "float16", "float32"):
         raise ValueError(f"`weights_dtype` must be None, 'float16' or 'float32'; got {weights_dtype!r}.")
-    folder = Path(folder)
     with atomic_folder(folder) as temporary:
         config = keras.saving.serialize_keras_object(model)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
@@ -71,7 +70,7 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
         }
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
         (temporary / "README.md").write_text(_card(manifest))
-    return folder
+    return Path(folder)
 
 
 def _stored(value, dtype):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_zoo.core.files import atomic_folder
+from ar_zoo.core.files import atomic_folder, own_folder
 
 FORMATS = ("saved_model", "tflite", "onnx", "litert_lm")
 PREFILL = (64,)  # sites that a known beginning is read in
@@ -99,7 +99,7 @@ def export(
     quantization = _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration)
     if "litert_lm" in formats:
         litert_lm.check(model, batch_size)
-    folder = Path(folder)
+    folder = own_folder(folder)
     graphs = {format: graph for graph, format in ENGINES.values() if format != "saved_model"}
     with ExitStack() as stack:
         stack.enter_context(_said_once(folder))

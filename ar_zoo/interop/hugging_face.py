@@ -77,11 +77,10 @@ def save(model, folder) -> Path:
     }
     config = {"architectures": [name], "dtype": model.compute_dtype, "vocab_size": model.num_symbols}
     config |= {"bos_token_id": model.start_symbol, "tie_word_embeddings": model.tied} | architecture.write(model)
-    folder = Path(folder)
     with atomic_folder(folder) as temporary:
         (temporary / "config.json").write_text(json.dumps(config | write_head(model.head, temporary), indent=1))
         safetensors.numpy.save_file(tensors, temporary / SINGLE, metadata={"format": "pt"})
-    return folder
+    return Path(folder)
 
 
 def names(model) -> dict[str, Source]:

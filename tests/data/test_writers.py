@@ -143,6 +143,12 @@ def test_atomic_folder_does_not_replace_a_file(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("folder", [None, 3, "", "."])
+def test_atomic_folder_wants_a_folder_of_its_own(folder):
+    with pytest.raises(ValueError, match="`folder` must be the path of a folder of its own"), atomic_folder(folder):
+        pass
+
+
 def test_sha256_of_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"ar_zoo")
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"ar_zoo").hexdigest()
