@@ -20,7 +20,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from ar_zoo.core.download import download
-from ar_zoo.core.files import atomic_folder, sha256_of
+from ar_zoo.core.files import atomic_folder, own_folder, sha256_of
 from ar_zoo.core.filling import filled
 from ar_zoo.core.manifest import FILES, FORMAT_VERSION, read_manifest
 from ar_zoo.core.paths import shipped_folder
@@ -49,6 +49,7 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
 
     if weights_dtype not in (None, "float16", "float32"):
         raise ValueError(f"`weights_dtype` must be None, 'float16' or 'float32'; got {weights_dtype!r}.")
+    folder = own_folder(folder)
     with atomic_folder(folder) as temporary:
         config = keras.saving.serialize_keras_object(model)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
@@ -70,7 +71,7 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
         }
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
         (temporary / "README.md").write_text(_card(manifest))
-    return Path(folder)
+    return folder
 
 
 def _stored(value, dtype):
