@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 PRODUCTS = "its matrix products in NumPy"
-HUB, TRANSFORMERS, VOCODER, GENERATIVE = "keras-hub", "transformers", "wavenet_vocoder", "pytorch-generative"
+HUB, TRANSFORMERS, LLAMA_CPP = "keras-hub", "transformers", "llama.cpp Q4_1"
+VOCODER, GENERATIVE = "wavenet_vocoder", "pytorch-generative"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +126,11 @@ CASES = (
             Bar("cached", TRANSFORMERS, at_least=1),
             Bar("litert float32", TRANSFORMERS, at_least=2.5),
             Bar("litert int8", TRANSFORMERS, at_least=5),
+            Bar("litert int8", LLAMA_CPP, at_least=1.2),
         ),
         overrides=dict(max_sites=512),
         num_sites=128,
-        peers={TRANSFORMERS: TEXT[TRANSFORMERS]},
+        peers={TRANSFORMERS: TEXT[TRANSFORMERS], LLAMA_CPP: "text_llama_cpp.py"},
         threads=2,
     ),
     Case(
