@@ -53,4 +53,4 @@ def _train(options):
     start_tensorflow()
     from ar_zoo.training import find_recipe
 
-    return find_recipe(options.name).main(options.arguments)
+    return find_recipe(options.name).main(options.arguments, options.name)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 from keras.src import backend  # `compute_output_spec` has no public name
 
-from ar_zoo.core import arguments, checks
+from ar_zoo.core import arguments, checks, replicas
 from ar_zoo.core.config import Configurable
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.generate import batches
@@ -257,14 +257,12 @@ class DensityModel(Configurable, keras.Model):
 
     def _mean(self, total, count):
         """`total / count` over all replicas: the replicas' gradients are added, so each divides by the global count."""
-        replicas = tf.distribute.get_replica_context()
-        if replicas is not None and replicas.num_replicas_in_sync > 1:
-            count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, count)
+        (count,) = replicas.summed([count])
         return total / ops.maximum(count, 1e-9)
 
     def _regularisation(self):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return sum(self.losses, 0.0) / replicas if self.losses else 0.0
+        number = tf.distribute.get_strategy().num_replicas_in_sync
+        return sum(self.losses, 0.0) / number if self.losses else 0.0
 
     def train_step(self, data):
         inputs = self._batch_of(data, training=True)
@@ -279,8 +277,20 @@ class DensityModel(Configurable, keras.Model):
             None if gradient is None else tf.convert_to_tensor(gradient)
             for gradient in tape.gradient(scaled, self.trainable_weights)
         ]
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        gradients = replicas.summed(gradients)
+        finite = self._finite(gradients)
+        # A step that is no number must not reach the weights: they then show where it came from.
+        gradients = [None if gradient is None else tf.where(finite, gradient, 0) for gradient in gradients]
+        replicas.takes_sums(self.optimizer).apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self._loss_tracker.update_state(tf.where(finite, 0.0, float("nan")), sample_weight=0.0)
         return self._update_metrics(inputs, outputs)
+
+    def _finite(self, gradients):
+        """Whether gradients are numbers; where losses are scaled, infinite ones are the optimizer's business."""
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return tf.constant(True)
+        checked = [gradient for gradient in gradients if gradient is not None]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in checked])
 
     def test_step(self, data):
         inputs = self._batch_of(data, training=False)
@@ -307,7 +317,7 @@ class DensityModel(Configurable, keras.Model):
         self._loss_tracker.update_state(mean + sum(self.losses, 0.0), sample_weight=count)
         for metric in self._likelihood_metrics:
             metric.update_state(mean, sample_weight=count)
-        return self.get_metrics_result()
+        return replicas.along_an_axis(self.get_metrics_result())
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """The weights exist since the constructor; only the optimizer's are made here."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 from ar_zoo.core.paths import shipped_folder
 from ar_zoo.core.quantization import read_scheme
 from ar_zoo.core.registry import unknown_name
+from ar_zoo.training.status import INTERRUPTED, LEFT, REFUSED, STRATEGIES, WorkersLeft
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,39 +78,76 @@ class Recipe:
     lora: int | None = None
     lora_on: str = ""
 
-    def main(self, arguments: list[str] | None = None) -> int:
-        """The command line of one recipe."""
+    def main(self, arguments: list[str] | None = None, known_as: str | None = None) -> int:
+        """The command line of one recipe, which `ar-zoo train` knows as `known_as`, its name or its file."""
+        arguments = sys.argv[1:] if arguments is None else arguments
         options = _parser(self).parse_args(arguments)
-        from ar_zoo.training.train import train
-
         try:
-            train(
-                self,
-                data=options.data,
-                out=options.out,
-                epochs=options.epochs,
-                strategy=options.strategy,
-                smoke=options.smoke,
-                seed=options.seed,
-                jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
-                qat=None if options.qat is None else read_scheme(options.qat),
-                start=options.start,
-                minutes=options.minutes,
-                freeze=options.freeze,
-                lora=options.lora,
-            )
+            return _run(self, options, arguments, known_as or sys.modules["__main__"].__file__)
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
-        return 0
+            return REFUSED
+        except WorkersLeft as error:
+            print(f"error: {error}", file=sys.stderr)
+            return LEFT
+
+
+def _run(recipe, options, arguments, known_as) -> int:
+    if options.workers is not None or options.hosts is not None:
+        if options.strategy != "multiworker":
+            raise ValueError(
+                f"--workers and --hosts go with --strategy multiworker; got --strategy {options.strategy}."
+            )
+        if options.workers is not None and (options.hosts is not None or options.index is not None):
+            raise ValueError(
+                "--workers starts all workers on this host; --hosts and --index one of several. Give either."
+            )
+    if options.workers is not None:
+        from ar_zoo.training.launcher import launch
+
+        place = arguments.index("--workers") if "--workers" in arguments else None
+        rest = [*arguments[:place], *arguments[place + 2 :]] if place is not None else arguments
+        rest = [word for word in rest if not word.startswith("--workers=")]
+        return launch(
+            [sys.executable, "-m", "ar_zoo", "train", known_as, *rest],
+            options.workers,
+            options.out or f"runs/{recipe.name}",
+        )
+    if options.hosts is not None:
+        from ar_zoo.training.strategies import cluster
+
+        if options.index is None:
+            raise ValueError(f"--index must say which of the {len(options.hosts.split(','))} --hosts this one is.")
+        os.environ["TF_CONFIG"] = cluster(options.hosts.split(","), options.index)
+    from ar_zoo.training.train import train
+
+    train(
+        recipe,
+        data=options.data,
+        out=options.out,
+        epochs=options.epochs,
+        strategy=options.strategy,
+        smoke=options.smoke,
+        seed=options.seed,
+        jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
+        qat=None if options.qat is None else read_scheme(options.qat),
+        start=options.start,
+        minutes=options.minutes,
+        freeze=options.freeze,
+        lora=options.lora,
+        tpu=options.tpu,
+        save_minutes=options.save_minutes,
+    )
+    return 0
 
 
 def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"ar-zoo train {recipe.name}",
+        allow_abbrev=False,
         description=f"{recipe.about} Trains {recipe.model} on {recipe.source}.",
         epilog=f"Try it in a minute: ar-zoo train {recipe.name} --smoke. An interrupted run goes on when the same "
-        "command is given again.",
+        f"command is given again. SIGTERM saves and ends with status {INTERRUPTED}; several hosts share the folder --out.",
     )
     parser.add_argument("--smoke", action="store_true", help="a few steps on the shipped subset, to see that all works")
     parser.add_argument("--epochs", type=int, default=None, help=f"passes over the data (default {recipe.epochs})")
@@ -116,7 +155,25 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         "--minutes", type=float, help="train for so long, in place of epochs; the learning rate falls to that end"
     )
     parser.add_argument(
-        "--strategy", choices=["one", "mirrored"], default="one", help="one device, or all local ones (default one)"
+        "--strategy",
+        choices=STRATEGIES,
+        default="one",
+        help="one device, all of this host (mirrored), several hosts or processes (multiworker), or a TPU (default one)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="of multiworker: start so many on this host, and all again from the checkpoint if one dies",
+    )
+    parser.add_argument(
+        "--hosts",
+        metavar="HOST:PORT,…",
+        help="of multiworker: all workers, the same on each; by default what TF_CONFIG says",
+    )
+    parser.add_argument("--index", type=int, help="of multiworker: which of --hosts this one is, from 0")
+    parser.add_argument("--tpu", metavar="NAME", help="of tpu: its name or address (default the local one)")
+    parser.add_argument(
+        "--save-minutes", type=float, default=5.0, help="between checkpoints, besides those of each epoch (default 5)"
     )
     parser.add_argument(
         "--data",

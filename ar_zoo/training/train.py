@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -16,11 +17,15 @@ from ar_zoo.core.quantization import rounded_weights
 from ar_zoo.core.registry import create, find
 from ar_zoo.data import read, shift_images
 from ar_zoo.data.encoded import encode
-from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint, TimeBudget
+from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, TimeBudget
+from ar_zoo.training.checkpoint import Checkpoint
 from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
+from ar_zoo.training.status import Interrupted, WorkersLeft
+from ar_zoo.training.strategies import is_chief, make_strategy
+from ar_zoo.training.survival import StopWhenAsked, StopWhenDiverged
 
 _SMOKE_STEPS = 4
 _NO_END = 1_000_000  # epochs of a run that its time ends
@@ -43,16 +48,19 @@ def train(
     clock: str = "wall",
     freeze: str | None = None,
     lora: int | None = None,
+    tpu: str | None = None,
+    save_minutes: float = 5.0,
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
     Args:
         recipe: what to train.
         data: path or name that takes the place of the recipe's public source.
-        out: the run's folder: `log.csv`, `tensorboard/`, `checkpoint.safetensors`, `best/` (a preset that
-            `ar_zoo.load` reads) and `recipe.json`.
+        out: the run's folder: `log.csv`, `tensorboard/`, `checkpoints/`, `best/` (a preset that `ar_zoo.load` reads) and
+            `recipe.json`. Several hosts must all see it.
         epochs: in place of the recipe's.
-        strategy: `"one"`, or `"mirrored"` for all local devices.
+        strategy: `"one"` device, `"mirrored"` for all local ones, `"multiworker"` for the hosts of the environment's TF_CONFIG,
+            or `"tpu"`. The batch is the recipe's in every case, shared by the replicas: the weights come out the same.
         smoke: a few steps on the shipped subset.
         seed: of the weights, the order of the data and dropout.
         qat: train for a quantised export: `"int8"` or `"int4"`, or a dict, as in `ar_zoo.export(…, quantize=…)`. Steps
@@ -62,23 +70,38 @@ def train(
             not), and the learning rate falls to that end. The last epoch is cut short, and validated.
         steps: in an epoch, in place of a pass over the data.
         freeze, lora: in place of the recipe's.
+        tpu: its name, for `strategy` `"tpu"`; `None` for the local one.
+        save_minutes: between checkpoints, of which each epoch ends with one too.
         clock: of `minutes`: `"wall"`, or `"cpu"` for those of all cores, which count the same on a machine that others use.
 
     Returns:
         The model, as the last epoch left it.
+
+    Raises:
+        Interrupted: at SIGTERM, with a checkpoint from which the same call goes on; a `SystemExit` of status 75.
+        WorkersLeft: another worker is gone.
+        ValueError: bad input; or the loss is no number any more, or explodes.
     """
     epochs = _epochs(recipe, epochs, smoke, minutes)
+    arguments.positive(save_minutes=save_minutes)
     if clock not in ("wall", "cpu"):
         raise ValueError(f"`clock` must be 'wall' or 'cpu'; got {clock!r}.")
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
     recipe = _changed(recipe, start, freeze, lora)
+    devices = make_strategy(strategy, tpu)
+    replicas = devices.num_replicas_in_sync
+    if recipe.batch_size % replicas:
+        raise ValueError(
+            f"The recipe's `batch_size` must be a multiple of the {replicas} replicas of `strategy` {strategy!r}; got "
+            f"{recipe.batch_size}."
+        )
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
     overrides = dict(recipe.overrides)
     keras.utils.set_random_seed(seed)
-    with _strategy(strategy).scope():
+    with devices.scope():
         if recipe.start is None:
             model = _create(recipe, overrides, sets["train"])
         else:
@@ -103,14 +126,14 @@ def train(
         model.compile(_optimizer(recipe, model, total_steps), jit_compile=jit_compile)
         model._maybe_symbolic_build()
         out = Path(out or Path("runs") / recipe.name)
-        _claim(out, recipe, source, epochs, seed, more)
-        checkpoint = Checkpoint(out / "checkpoint.safetensors")
-        done = checkpoint.restore(model)
-    averaging, budget = AveragedEvaluation(), []
+        if is_chief(devices):
+            _claim(out, recipe, source, epochs, seed, more)
+        checkpoint = Checkpoint(out / "checkpoints", 60 * save_minutes, is_chief(devices))
+        checkpoint.restore(model)
+    averaging, asked, budget = AveragedEvaluation(), StopWhenAsked(checkpoint), []
     if minutes:
         rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps
         budget = [TimeBudget(60 * minutes, checkpoint, clock, *rates)]
-        epochs = done if budget[0].share == 1.0 else epochs
 
     def write(model, folder, epoch, bits):
         facts = {
@@ -132,25 +155,53 @@ def train(
         with rounded_weights(model, grids):
             save(model, folder, weights_dtype=recipe.weights_dtype, **facts)
 
-    augment = shift_images(recipe.shift) if recipe.shift else None
-    model.fit(
-        examples["train"].training(recipe.batch_size, seed, done * steps, **({"augment": augment} if augment else {})),
-        shuffle=False,
-        steps_per_epoch=steps,
-        epochs=epochs,
-        initial_epoch=done,
-        validation_data=validation,
-        verbose=verbose,
-        callbacks=[
-            averaging,
+    augment = {"augment": shift_images(recipe.shift)} if recipe.shift else {}
+
+    def data_from(step):
+        return examples["train"].training(recipe.batch_size, seed, step, **augment)
+
+    def fit(until, steps_per_epoch):
+        """From where the checkpoint stands."""
+        own = [
             BestPreset(out / "best", checkpoint, averaging, write),
-            checkpoint,
-            *budget,
-            keras.callbacks.CSVLogger(str(out / "log.csv"), append=done > 0),
+            keras.callbacks.CSVLogger(str(out / "log.csv"), append=checkpoint.epochs_done > 0),
             keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False),
-        ],
-    )
+        ]
+        best, *logs = own if is_chief(devices) else [keras.callbacks.Callback()]
+        diverged = StopWhenDiverged(checkpoint, lambda step: next(iter(data_from(step))))
+        model.fit(
+            data_from(checkpoint.steps),
+            shuffle=False,
+            steps_per_epoch=steps_per_epoch,
+            epochs=until,
+            initial_epoch=checkpoint.epochs_done,
+            validation_data=validation,
+            verbose=verbose if is_chief(devices) else 0,
+            callbacks=[averaging, best, diverged, checkpoint, asked, *budget, *logs],
+        )
+
+    def spent():
+        return budget and budget[0].share == 1.0
+
+    with asked.listening(), _fellows(strategy, asked):
+        if checkpoint.steps_in_epoch and not spent():
+            fit(checkpoint.epochs_done + 1, steps - checkpoint.steps_in_epoch)
+            checkpoint.restore(model)  # `fit` leaves the averaged weights in the place of the weights
+        fit(checkpoint.epochs_done if spent() else epochs, steps)
     return model
+
+
+@contextlib.contextmanager
+def _fellows(strategy, asked):
+    """Where another worker is gone, what TensorFlow says of it becomes one error."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if strategy != "multiworker":
+            raise
+        if asked.asked:
+            raise Interrupted from None
+        raise WorkersLeft(f"Another worker is gone: {str(error).strip().splitlines()[-1][:300]}") from None
 
 
 def _epochs(recipe, epochs, smoke, minutes) -> int:
@@ -218,14 +269,6 @@ def _known_characters(model, part):
     return dataclasses.replace(part, values=text)
 
 
-def _strategy(name):
-    if name == "one":
-        return tf.distribute.get_strategy()
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    raise ValueError(f"`strategy` must be 'one' or 'mirrored'; got {name!r}.")
-
-
 def _rate(recipe, total_steps):
     """The schedule over a known number of steps; where time ends the run, a number that `TimeBudget` sets."""
     if total_steps is None:
@@ -260,8 +303,23 @@ def _claim(out, recipe, source, epochs, seed, more):
     run = {"source": str(source), "epochs": epochs, "seed": seed, "recipe": dataclasses.asdict(recipe)} | more
     run = json.loads(json.dumps(run, default=repr))
     path = out / "recipe.json"
-    if path.is_file() and json.loads(path.read_text()) != run:
-        raise ValueError(f"`out` {out} holds a run of another recipe, data, epochs or seed. Choose another folder.")
+    if path.is_file() and (differ := differences(json.loads(path.read_text()), run)):
+        raise ValueError(
+            f"`out` {out} holds a run of another recipe, data, epochs or seed: {'; '.join(differ[:5])}. Choose another folder."
+        )
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(run, indent=1))
+
+
+def differences(old, new, name="") -> list[str]:
+    """What two nested dicts have not in common, `name: old → new` each.
+
+    Example:
+        >>> differences({"seed": 0, "recipe": {"window": 64}}, {"seed": 0, "recipe": {"window": 32}})
+        ['recipe.window: 64 → 32']
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted({*old, *new})
+        return [line for key in names for line in differences(old.get(key), new.get(key), f"{name}.{key}".strip("."))]
+    return [] if old == new else [f"{name}: {old!r:.60} → {new!r:.60}"]
