@@ -183,7 +183,7 @@ def _trained(folder: Path, row: dict) -> dict:
     import ar_zoo
     from ar_zoo.data import read
     from ar_zoo.training import Recipe, train
-    from ar_zoo.training.callbacks import Checkpoint
+    from ar_zoo.training.checkpoint import Checkpoint
     from ar_zoo.training.evaluate import evaluate
 
     parts = {split: read(row["data"], split, kind="image", binarize=row["binarize"]) for split in ("train", "valid")}
@@ -202,7 +202,7 @@ def _trained(folder: Path, row: dict) -> dict:
     (kind, amount), clock = next(iter(row["budget"].items())), "cpu" if "cpu minutes" in row["budget"] else "wall"
     budget = {"steps": amount, "epochs": 1} if kind == "steps" else {kind.removeprefix("cpu "): amount, "clock": clock}
     model = train(recipe, out=folder / "run", seed=row["seed"], verbose=2, **budget)
-    checkpoint = Checkpoint(folder / "run" / "checkpoint.safetensors")
+    checkpoint = Checkpoint(folder / "run" / "checkpoints")
     checkpoint.restore(model)
     best = ar_zoo.load(folder / "run" / "best")
     seen = evaluate(best, parts["train"], 64, limit=len(parts["valid"]), labels=recipe.labels)

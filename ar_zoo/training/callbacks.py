@@ -50,6 +50,8 @@ class BestPreset(keras.callbacks.Callback):
         if value is None or not value <= self.checkpoint.best:
             return
         self.checkpoint.best = float(value)
+        if not self.checkpoint.writes:
+            return
         with self.averaging.averaged():
             self.write(self.model, self.folder, epoch + 1, float(value))
 

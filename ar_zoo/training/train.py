@@ -162,23 +162,25 @@ def train(
 
     def fit(until, steps_per_epoch):
         """From where the checkpoint stands."""
-        own = [
-            BestPreset(out / "best", checkpoint, averaging, write),
-            keras.callbacks.CSVLogger(str(out / "log.csv"), append=checkpoint.epochs_done > 0),
-            keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False),
-        ]
-        best, *logs = own if is_chief(devices) else [keras.callbacks.Callback()]
+        best, logs, table = BestPreset(out / "best", checkpoint, averaging, write), [], None
+        if is_chief(devices):
+            table = keras.callbacks.CSVLogger(str(out / "log.csv"), append=checkpoint.epochs_done > 0)
+            logs = [table, keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False)]
         diverged = StopWhenDiverged(checkpoint, lambda step: next(iter(data_from(step))))
-        model.fit(
-            data_from(checkpoint.steps),
-            shuffle=False,
-            steps_per_epoch=steps_per_epoch,
-            epochs=until,
-            initial_epoch=checkpoint.epochs_done,
-            validation_data=validation,
-            verbose=verbose if is_chief(devices) else 0,
-            callbacks=[averaging, best, diverged, checkpoint, asked, *budget, *logs],
-        )
+        try:
+            model.fit(
+                data_from(checkpoint.steps),
+                shuffle=False,
+                steps_per_epoch=steps_per_epoch,
+                epochs=until,
+                initial_epoch=checkpoint.epochs_done,
+                validation_data=validation,
+                verbose=verbose if is_chief(devices) else 0,
+                callbacks=[averaging, best, diverged, checkpoint, asked, *budget, *logs],
+            )
+        finally:
+            if table is not None and table.csv_file is not None:
+                table.csv_file.close()
 
     def spent():
         return budget and budget[0].share == 1.0

@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from ar_zoo.training import Recipe
+from ar_zoo.training.checkpoint import checkpoints
 
 TINY = Recipe(
     name="tiny_text",
@@ -43,7 +44,8 @@ def log(folder) -> list[dict]:
 
 
 def checkpoint(folder) -> dict:
-    return load_file(folder / "checkpoint.safetensors")
+    """The newest."""
+    return load_file(checkpoints(folder / "checkpoints")[0])
 
 
 def assert_same_run(one, other):

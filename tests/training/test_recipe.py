@@ -99,7 +99,7 @@ def test_errors_are_one_line(tmp_path, arguments, message, capsys):
 def assert_complete(folder, rows=1):
     assert {path.name for path in folder.iterdir()} == {
         "best",
-        "checkpoint.safetensors",
+        "checkpoints",
         "log.csv",
         "recipe.json",
         "tensorboard",

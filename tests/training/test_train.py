@@ -22,7 +22,8 @@ from ar_zoo.data import read
 from ar_zoo.data.dataset import Data
 from ar_zoo.heads import Tokens
 from ar_zoo.training import train
-from ar_zoo.training.callbacks import AveragedEvaluation, Checkpoint, TimeBudget
+from ar_zoo.training.callbacks import AveragedEvaluation, TimeBudget
+from ar_zoo.training.checkpoint import Checkpoint
 from ar_zoo.training.train import _create, encode
 from tests.training import runs
 from tests.training.test_recipe import assert_complete
@@ -177,22 +178,6 @@ def test_the_rate_falls_with_time():
         assert np.isclose(budget.rate(step), expected), (seconds, step)
 
 
-@pytest.mark.parametrize("keep", [0, 5, 100, -10])
-def test_a_checkpoint_cut_short(run, data, keep):
-    path = run / "checkpoint.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(
-        ValueError, match=r"The checkpoint .*safetensors cannot be read .*Delete it, or choose another --out"
-    ):
-        train(runs.TINY, data=data, out=run, epochs=2, **QUIET)
-
-
-def test_a_checkpoint_of_something_else(run, data):
-    shutil.copy(run / "best" / "weights.safetensors", run / "checkpoint.safetensors")
-    with pytest.raises(ValueError, match=r"The checkpoint .* is of another model or optimizer\. Choose another --out"):
-        train(runs.TINY, data=data, out=run, epochs=2, **QUIET)
-
-
 @pytest.mark.parametrize(
     ("recipe", "arguments"),
     [
@@ -272,7 +257,7 @@ def test_arguments(data, tmp_path):
         train(runs.TINY, data=data, out=tmp_path / "run", epochs=0)
     with pytest.raises(ValueError, match="`steps` must be at least 1; got 0"):
         train(runs.TINY, data=data, out=tmp_path / "run", steps=0)
-    with pytest.raises(ValueError, match="`strategy` must be 'one' or 'mirrored'; got 'many'"):
+    with pytest.raises(ValueError, match=r"`strategy` must be one of 'one', 'mirrored', .*; got 'many'"):
         train(runs.TINY, data=data, out=tmp_path / "run", strategy="many")
 
 
