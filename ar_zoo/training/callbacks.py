@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 
 import keras
 import numpy as np
 
 from ar_zoo.core.files import atomic_path
+from ar_zoo.training.optimizers import fallen
 
 
 class AveragedEvaluation(keras.callbacks.Callback):
@@ -123,19 +123,22 @@ class BestPreset(keras.callbacks.Callback):
 
 
 class TimeBudget(keras.callbacks.Callback):
-    """Ends training when its steps have taken so long, and lets the learning rate fall along a cosine to that end.
+    """Ends training when its steps have taken so long, and lets the learning rate fall to that end.
 
     Args:
         seconds: of steps, as `checkpoint` counts them; it runs before this.
         checkpoint: the run's.
         clock: `"wall"`, or `"cpu"` for the time of all cores.
-        learning_rate, final_rate, warmup_steps: as in `Recipe`.
+        learning_rate, final_rate, warmup_steps, schedule: as in `Recipe`.
     """
 
-    def __init__(self, seconds, checkpoint: Checkpoint, clock, learning_rate, final_rate, warmup_steps):
+    def __init__(
+        self, seconds, checkpoint: Checkpoint, clock, learning_rate, final_rate, warmup_steps, schedule="cosine"
+    ):
         super().__init__()
         self.seconds, self.checkpoint, self.clock = seconds, checkpoint, clock
-        self.learning_rate, self.final_rate, self.warmup_steps = learning_rate, final_rate, warmup_steps
+        self.learning_rate, self.final_rate = learning_rate, final_rate
+        self.warmup_steps, self.schedule = warmup_steps, schedule
 
     @property
     def share(self) -> float:
@@ -145,8 +148,11 @@ class TimeBudget(keras.callbacks.Callback):
 
     def rate(self, step: int) -> float:
         """The learning rate of a step that begins now."""
-        rate = self.learning_rate * (self.final_rate + (1 - self.final_rate) * (1 + math.cos(math.pi * self.share)) / 2)
-        return rate * min(1.0, (step + 1) / (self.warmup_steps + 1))
+        rate = self.learning_rate * float(fallen(self.schedule, self.share, self.final_rate))
+        risen = (step + 1) / (self.warmup_steps + 1)
+        if self.schedule == "inverse_sqrt":
+            return rate * min(risen, risen**-0.5)
+        return rate * min(1.0, risen)
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.optimizer.learning_rate = self.rate(int(self.model.optimizer.iterations))

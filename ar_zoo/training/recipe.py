@@ -11,6 +11,13 @@ from pathlib import Path
 from ar_zoo.core.paths import shipped_folder
 from ar_zoo.core.quantization import read_scheme
 from ar_zoo.core.registry import unknown_name
+from ar_zoo.training.optimizers import OPTIMIZERS, SCHEDULES
+
+# Fields of a recipe that its command line may change, and how they are told.
+_FIELDS = {
+    "optimizer": dict(choices=OPTIMIZERS, help="what moves the weights"),
+    "schedule": dict(choices=SCHEDULES, help="how the learning rate falls after the warm-up"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +32,18 @@ class Recipe:
         about: a sentence for `--help` and the model card.
         overrides: constructor arguments that take the place of the preset's; with `start` such as add weights and change
             none, `draft_heads` say.
-        batch_size, epochs, learning_rate: as usual; the rate falls along a cosine to `final_rate` times itself.
+        batch_size, epochs, learning_rate: as usual.
+        optimizer: `"adamw"`, `"adafactor"`, `"lion"` (which wants a third to a tenth of AdamW's rate) or `"sgd"` with momentum 0.9.
+        schedule: how the rate falls after the warm-up: along a `"cosine"` or a `"linear"` line to `final_rate` times itself,
+            `"inverse_sqrt"`, as one over the root of the step (the Transformer's), or not at all, `"constant"`.
         window: symbols in one example of sound or text.
         vocabulary: how many tokens text is cut into, pieces of words that are learnt from the training part; `None` for
             characters.
         labels: whether the data's labels are the context "label".
         sample_rate: what sound must have.
         warmup_steps: steps over which the rate rises from 0.
-        weight_decay: of AdamW, on matrices and kernels; biases, gains and tables go without.
-        beta_2: of AdamW, the decay of the mean of squared gradients.
+        weight_decay: on matrices and kernels; biases, gains and tables go without.
+        beta_2: of AdamW, the decay of the mean of squared gradients; of Lion, of the mean of gradients.
         clip_norm: global norm that gradients are clipped to; `None` for as they are.
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
@@ -57,6 +67,8 @@ class Recipe:
     batch_size: int = 32
     epochs: int = 10
     learning_rate: float = 1e-3
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
     final_rate: float = 0.01
     window: int | None = None
     vocabulary: int | None = None
@@ -79,11 +91,12 @@ class Recipe:
     def main(self, arguments: list[str] | None = None) -> int:
         """The command line of one recipe."""
         options = _parser(self).parse_args(arguments)
+        given = {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
         from ar_zoo.training.train import train
 
         try:
             train(
-                self,
+                dataclasses.replace(self, **given),
                 data=options.data,
                 out=options.out,
                 epochs=options.epochs,
@@ -144,6 +157,9 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         metavar="RANK",
         help="train adapters of this rank, and not the matrices; the result holds the sum",
     )
+    for name, how in _FIELDS.items():
+        about = f"{how['help']} (default {getattr(recipe, name)})"
+        parser.add_argument(f"--{name.replace('_', '-')}", **how | {"help": about})
     return parser
 
 

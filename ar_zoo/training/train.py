@@ -19,6 +19,7 @@ from ar_zoo.data.encoded import encode
 from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint, TimeBudget
 from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
+from ar_zoo.training.optimizers import make_optimizer
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
 
@@ -100,7 +101,7 @@ def train(
         if smoke:
             steps, validation = _SMOKE_STEPS, validation.take(_SMOKE_STEPS)
         total_steps = None if minutes else steps * epochs
-        model.compile(_optimizer(recipe, model, total_steps), jit_compile=jit_compile)
+        model.compile(make_optimizer(recipe, model, total_steps), jit_compile=jit_compile)
         model._maybe_symbolic_build()
         out = Path(out or Path("runs") / recipe.name)
         _claim(out, recipe, source, epochs, seed, more)
@@ -108,7 +109,7 @@ def train(
         done = checkpoint.restore(model)
     averaging, budget = AveragedEvaluation(), []
     if minutes:
-        rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps
+        rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps, recipe.schedule
         budget = [TimeBudget(60 * minutes, checkpoint, clock, *rates)]
         epochs = done if budget[0].share == 1.0 else epochs
 
@@ -224,35 +225,6 @@ def _strategy(name):
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     raise ValueError(f"`strategy` must be 'one' or 'mirrored'; got {name!r}.")
-
-
-def _rate(recipe, total_steps):
-    """The schedule over a known number of steps; where time ends the run, a number that `TimeBudget` sets."""
-    if total_steps is None:
-        return recipe.learning_rate
-    warmup = min(recipe.warmup_steps, total_steps // 2)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else recipe.learning_rate,
-        max(1, total_steps - warmup),
-        alpha=recipe.final_rate,
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-
-
-def _optimizer(recipe, model, total_steps):
-    optimizer = keras.optimizers.AdamW(
-        _rate(recipe, total_steps),
-        weight_decay=recipe.weight_decay,
-        beta_2=recipe.beta_2,
-        global_clipnorm=recipe.clip_norm,
-        use_ema=recipe.average is not None,
-        ema_momentum=recipe.average or 0.999,
-    )
-    optimizer.exclude_from_weight_decay(
-        [weight for weight in model.trainable_variables if weight.name not in ("kernel",)]
-    )
-    return optimizer
 
 
 def _claim(out, recipe, source, epochs, seed, more):
