@@ -9,6 +9,7 @@ from keras import ops
 from keras.src import backend  # `compute_output_spec` has no public name
 
 from ar_zoo.core import arguments, checks
+from ar_zoo.core.accumulate import accumulated
 from ar_zoo.core.config import Configurable
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.generate import batches
@@ -30,6 +31,8 @@ class DensityModel(Configurable, keras.Model):
             but sound. Presets and exports keep it.
         standard: how the numbers that it was trained on were standardised: a dict of `mean`, `scale` and perhaps `columns`,
             as `ar_zoo.data.Data.standard` gives it; `None` where that is not known. Presets keep it.
+        accumulate: how many parts a training batch is cut into, whose gradients are added up one after another: less memory,
+            the same update. A batch's rows must be a multiple of it.
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed, or integrated
             over.
@@ -50,6 +53,7 @@ class DensityModel(Configurable, keras.Model):
         self.event_shape = tuple(event_shape)
         self._likelihood_metrics = [metric() for metric in self.metric_classes]
         self._weight_grids = {}
+        self.accumulate = 1
 
     # What a family may say about itself.
 
@@ -267,20 +271,24 @@ class DensityModel(Configurable, keras.Model):
         return sum(self.losses, 0.0) / replicas if self.losses else 0.0
 
     def train_step(self, data):
-        inputs = self._batch_of(data, training=True)
+        gradients = accumulated(self.accumulate, self._batch_of(data, training=True), self._gradients_of)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        return self.get_metrics_result()
+
+    def _gradients_of(self, inputs):
+        """Those of the loss (as the optimizer scales it) by the trainable weights; metrics take note of the batch."""
         with tf.GradientTape() as tape:
             outputs = self._outputs_of(inputs, training=True)
             loss = self.compute_loss(
                 x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
             )
             scaled = self.optimizer.scale_loss(loss)
+        self._update_metrics(inputs, outputs)
         # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
-        gradients = [
+        return [
             None if gradient is None else tf.convert_to_tensor(gradient)
             for gradient in tape.gradient(scaled, self.trainable_weights)
         ]
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._update_metrics(inputs, outputs)
 
     def test_step(self, data):
         inputs = self._batch_of(data, training=False)

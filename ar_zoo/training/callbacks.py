@@ -9,14 +9,14 @@ import keras
 import numpy as np
 
 from ar_zoo.core.files import atomic_path
-from ar_zoo.training.optimizers import fallen
+from ar_zoo.training.optimizers import fallen, inner
 
 
 class AveragedEvaluation(keras.callbacks.Callback):
     """Evaluates with the optimizer's running mean of the weights in place of the weights, where it keeps one."""
 
     def swap(self):
-        optimizer = self.model.optimizer
+        optimizer = inner(self.model.optimizer)
         if not optimizer.use_ema:
             return
         for weight, mean in zip(self.model.trainable_variables, optimizer._model_variables_moving_average, strict=True):

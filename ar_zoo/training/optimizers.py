@@ -50,6 +50,11 @@ def make_optimizer(recipe, model, total_steps: int | None):
     return optimizer
 
 
+def inner(optimizer):
+    """The optimizer itself, without what scales losses for float16. Example: `inner(model.optimizer).use_ema`"""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def check_schedule(schedule) -> None:
     if schedule not in SCHEDULES:
         raise ValueError(f"`schedule` must be one of {', '.join(map(repr, SCHEDULES))}; got {schedule!r}.")

@@ -12,11 +12,18 @@ from ar_zoo.core.paths import shipped_folder
 from ar_zoo.core.quantization import read_scheme
 from ar_zoo.core.registry import unknown_name
 from ar_zoo.training.optimizers import OPTIMIZERS, SCHEDULES
+from ar_zoo.training.step import PRECISIONS
 
 # Fields of a recipe that its command line may change, and how they are told.
 _FIELDS = {
     "optimizer": dict(choices=OPTIMIZERS, help="what moves the weights"),
     "schedule": dict(choices=SCHEDULES, help="how the learning rate falls after the warm-up"),
+    "precision": dict(choices=PRECISIONS, help="what layers compute in; weights and the best preset are float32"),
+    "accumulate": dict(type=int, help="parts that a batch is cut into, one after another, to save memory"),
+    "remat": dict(
+        action=argparse.BooleanOptionalAction, help="compute again what the gradient needs, to save more memory"
+    ),
+    "steps_per_execution": dict(type=int, help="steps that TensorFlow takes before Python sees them"),
 }
 
 
@@ -45,6 +52,13 @@ class Recipe:
         weight_decay: on matrices and kernels; biases, gains and tables go without.
         beta_2: of AdamW, the decay of the mean of squared gradients; of Lion, of the mean of gradients.
         clip_norm: global norm that gradients are clipped to; `None` for as they are.
+        accumulate: parts that a batch is cut into, whose gradients are added up one after another before the weights move:
+            less memory, and otherwise the same.
+        precision: what layers compute in: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`, with weights, likelihoods and
+            the best preset in float32. Of float16 the loss is scaled (Micikevicius et al. 2017, arXiv:1710.03740).
+        remat: whether the blocks of a model compute again what the gradient needs, in the place of keeping it.
+        steps_per_execution: steps that TensorFlow takes before Python sees them. Of an epoch's steps those are left out that
+            are over.
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
         weights_dtype: how the best preset stores its weights, `"float16"` for half the size; `None` for as they are.
@@ -78,6 +92,10 @@ class Recipe:
     weight_decay: float = 0.0
     beta_2: float = 0.99
     clip_norm: float | None = 1.0
+    accumulate: int = 1
+    precision: str = "float32"
+    remat: bool = False
+    steps_per_execution: int = 1
     average: float | None = 0.999
     weights_dtype: str | None = None
     binarize: bool = False

@@ -22,6 +22,7 @@ from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.optimizers import make_optimizer
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
+from ar_zoo.training.step import check_step, policy_of, set_step
 
 _SMOKE_STEPS = 4
 _NO_END = 1_000_000  # epochs of a run that its time ends
@@ -74,10 +75,11 @@ def train(
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
     recipe = _changed(recipe, start, freeze, lora)
+    check_step(recipe, qat)
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
-    overrides = dict(recipe.overrides)
+    overrides = dict(recipe.overrides) | ({"dtype": policy_of(recipe)} if policy_of(recipe) else {})
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():
         if recipe.start is None:
@@ -92,6 +94,7 @@ def train(
         if recipe.freeze is not None:
             freeze_weights(model, recipe.freeze)
         grids = quantization_aware(model, qat)
+        set_step(model, recipe)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
         more |= {"clock": clock if clock != "wall" else None, "freeze": recipe.freeze, "lora": recipe.lora}
@@ -100,8 +103,11 @@ def train(
         validation = examples["valid"].evaluation(recipe.batch_size)
         if smoke:
             steps, validation = _SMOKE_STEPS, validation.take(_SMOKE_STEPS)
+        execution = min(recipe.steps_per_execution, steps)
+        steps -= steps % execution
         total_steps = None if minutes else steps * epochs
-        model.compile(make_optimizer(recipe, model, total_steps), jit_compile=jit_compile)
+        optimizer = make_optimizer(recipe, model, total_steps)
+        model.compile(optimizer, jit_compile=jit_compile, steps_per_execution=execution)
         model._maybe_symbolic_build()
         out = Path(out or Path("runs") / recipe.name)
         _claim(out, recipe, source, epochs, seed, more)
@@ -131,7 +137,7 @@ def train(
         if more:
             facts["training"] = more
         with rounded_weights(model, grids):
-            save(model, folder, weights_dtype=recipe.weights_dtype, **facts)
+            save(model, folder, weights_dtype=recipe.weights_dtype, dtype="float32", **facts)
 
     augment = shift_images(recipe.shift) if recipe.shift else None
     model.fit(
@@ -196,7 +202,7 @@ def _changed(recipe, start, freeze, lora):
 
 
 def _load(recipe):
-    model = load(recipe.start, **recipe.overrides)
+    model = load(recipe.start, dtype=policy_of(recipe), **recipe.overrides)
     family = recipe.model.partition(".")[0]
     if model.family != family:
         raise ValueError(
