@@ -16,6 +16,7 @@ from ar_zoo.core.generate import batches
 from ar_zoo.core.likelihood import BitsPerDimension
 from ar_zoo.core.noise import uniform_noise
 from ar_zoo.core.quantization import at_rounded_weights
+from ar_zoo.core.regularisation import Regularisation
 
 
 class DensityModel(Configurable, keras.Model):
@@ -33,6 +34,7 @@ class DensityModel(Configurable, keras.Model):
             as `ar_zoo.data.Data.standard` gives it; `None` where that is not known. Presets keep it.
         accumulate: how many parts a training batch is cut into, whose gradients are added up one after another: less memory,
             the same update. A batch's rows must be a multiple of it.
+        regularisation: what training does besides, a `Regularisation`; nothing unless it is set.
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed, or integrated
             over.
@@ -53,7 +55,7 @@ class DensityModel(Configurable, keras.Model):
         self.event_shape = tuple(event_shape)
         self._likelihood_metrics = [metric() for metric in self.metric_classes]
         self._weight_grids = {}
-        self.accumulate = 1
+        self.accumulate, self.regularisation = 1, Regularisation()
 
     # What a family may say about itself.
 
@@ -245,12 +247,13 @@ class DensityModel(Configurable, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True, mask=None):
         """Mean negative log-likelihood in nats per dimension, plus the layers' own losses."""
-        total, count = self._nll(x, y_pred, mask, sample_weight)
+        smoothed = self.regularisation.log_likelihoods(self, x, y_pred) if training else None
+        total, count = self._nll(x, y_pred, mask, sample_weight, smoothed)
         return self._mean(total, count) + self._regularisation()
 
-    def _nll(self, x, outputs, mask, sample_weight):
+    def _nll(self, x, outputs, mask, sample_weight, found=None):
         """Sum of weighted negative log-likelihoods (nats), and the sum of the weights of the dimensions."""
-        log_likelihoods, dimensions = self.log_likelihoods(x, outputs)
+        log_likelihoods, dimensions = self.log_likelihoods(x, outputs) if found is None else found
         nll = -log_likelihoods
         weight = ops.ones_like(nll)
         if mask is not None:
@@ -306,8 +309,12 @@ class DensityModel(Configurable, keras.Model):
         return {"x": inputs["x"], "context": inputs["context"]}
 
     def _outputs_of(self, inputs, training):
+        if training:
+            inputs = self.regularisation.inputs(self, inputs)
         call = lambda: self(**self._arguments_of(inputs), training=training)  # noqa: E731
-        return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
+        if self.weight_grids:
+            return at_rounded_weights(self, self.weight_grids, call)
+        return self.regularisation.at_noisy_weights(self, call) if training else call()
 
     def _update_metrics(self, inputs, outputs):
         total, count = self._nll(inputs["x"], outputs, inputs["mask"], inputs["sample_weight"])

@@ -24,6 +24,10 @@ _FIELDS = {
         action=argparse.BooleanOptionalAction, help="compute again what the gradient needs, to save more memory"
     ),
     "steps_per_execution": dict(type=int, help="steps that TensorFlow takes before Python sees them"),
+    "label_smoothing": dict(type=float, help="share of the target that is spread over the alphabet"),
+    "weight_noise": dict(type=float, help="standard deviation of noise on the weights in training"),
+    "scheduled_sampling": dict(type=float, help="share of known symbols that the model draws itself in the end"),
+    "patience": dict(type=int, help="end after so many epochs without better validation"),
 }
 
 
@@ -59,6 +63,11 @@ class Recipe:
         remat: whether the blocks of a model compute again what the gradient needs, in the place of keeping it.
         steps_per_execution: steps that TensorFlow takes before Python sees them. Of an epoch's steps those are left out that
             are over.
+        label_smoothing: share of the target that is spread over the alphabet, of heads with logits. Validation is exact.
+        weight_noise: standard deviation of noise on the weights that each step computes at.
+        scheduled_sampling: share of the symbols before a site that the model draws itself, reached at the end of training; of
+            text, tokens and sound. A step then takes two passes, and its bits are those given such symbols.
+        patience: epochs without better validation after which training ends; `None` for none.
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
         weights_dtype: how the best preset stores its weights, `"float16"` for half the size; `None` for as they are.
@@ -96,6 +105,10 @@ class Recipe:
     precision: str = "float32"
     remat: bool = False
     steps_per_execution: int = 1
+    label_smoothing: float = 0.0
+    weight_noise: float = 0.0
+    scheduled_sampling: float = 0.0
+    patience: int | None = None
     average: float | None = 0.999
     weights_dtype: str | None = None
     binarize: bool = False

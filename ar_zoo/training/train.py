@@ -20,6 +20,7 @@ from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
 from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.optimizers import make_optimizer
+from ar_zoo.training.patience import Patience
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
 from ar_zoo.training.step import check_step, policy_of, set_step
@@ -75,7 +76,7 @@ def train(
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
     recipe = _changed(recipe, start, freeze, lora)
-    check_step(recipe, qat)
+    check_step(recipe, qat, minutes)
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
@@ -94,7 +95,6 @@ def train(
         if recipe.freeze is not None:
             freeze_weights(model, recipe.freeze)
         grids = quantization_aware(model, qat)
-        set_step(model, recipe)
         examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
         more |= {"clock": clock if clock != "wall" else None, "freeze": recipe.freeze, "lora": recipe.lora}
@@ -106,6 +106,7 @@ def train(
         execution = min(recipe.steps_per_execution, steps)
         steps -= steps % execution
         total_steps = None if minutes else steps * epochs
+        set_step(model, recipe, total_steps, seed)
         optimizer = make_optimizer(recipe, model, total_steps)
         model.compile(optimizer, jit_compile=jit_compile, steps_per_execution=execution)
         model._maybe_symbolic_build()
@@ -113,7 +114,8 @@ def train(
         _claim(out, recipe, source, epochs, seed, more)
         checkpoint = Checkpoint(out / "checkpoint.safetensors")
         done = checkpoint.restore(model)
-    averaging, budget = AveragedEvaluation(), []
+    averaging, budget, patience = AveragedEvaluation(), [], Patience(recipe.patience, out / "best")
+    epochs = done if patience.at_end(done) else epochs
     if minutes:
         rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps, recipe.schedule
         budget = [TimeBudget(60 * minutes, checkpoint, clock, *rates)]
@@ -152,6 +154,7 @@ def train(
             averaging,
             BestPreset(out / "best", checkpoint, averaging, write),
             checkpoint,
+            patience,
             *budget,
             keras.callbacks.CSVLogger(str(out / "log.csv"), append=done > 0),
             keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False),
