@@ -9,12 +9,14 @@ from keras import ops
 from keras.src import backend  # `compute_output_spec` has no public name
 
 from ar_zoo.core import arguments, checks, replicas
+from ar_zoo.core.accumulate import accumulated
 from ar_zoo.core.config import Configurable
 from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.generate import batches
 from ar_zoo.core.likelihood import BitsPerDimension
 from ar_zoo.core.noise import uniform_noise
 from ar_zoo.core.quantization import at_rounded_weights
+from ar_zoo.core.regularisation import Regularisation
 
 
 class DensityModel(Configurable, keras.Model):
@@ -30,6 +32,9 @@ class DensityModel(Configurable, keras.Model):
             but sound. Presets and exports keep it.
         standard: how the numbers that it was trained on were standardised: a dict of `mean`, `scale` and perhaps `columns`,
             as `ar_zoo.data.Data.standard` gives it; `None` where that is not known. Presets keep it.
+        accumulate: how many parts a training batch is cut into, whose gradients are added up one after another: less memory,
+            the same update. A batch's rows must be a multiple of it.
+        regularisation: what training does besides, a `Regularisation`; nothing unless it is set.
         PRESETS: name → constructor arguments; `tiny` holds every mechanism at least twice.
         SMALL: constructor arguments that, on top of `tiny`, give models whose events can all be listed, or integrated
             over.
@@ -50,6 +55,7 @@ class DensityModel(Configurable, keras.Model):
         self.event_shape = tuple(event_shape)
         self._likelihood_metrics = [metric() for metric in self.metric_classes]
         self._weight_grids = {}
+        self.accumulate, self.regularisation = 1, Regularisation()
 
     # What a family may say about itself.
 
@@ -241,12 +247,13 @@ class DensityModel(Configurable, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True, mask=None):
         """Mean negative log-likelihood in nats per dimension, plus the layers' own losses."""
-        total, count = self._nll(x, y_pred, mask, sample_weight)
+        smoothed = self.regularisation.log_likelihoods(self, x, y_pred) if training else None
+        total, count = self._nll(x, y_pred, mask, sample_weight, smoothed)
         return self._mean(total, count) + self._regularisation()
 
-    def _nll(self, x, outputs, mask, sample_weight):
+    def _nll(self, x, outputs, mask, sample_weight, found=None):
         """Sum of weighted negative log-likelihoods (nats), and the sum of the weights of the dimensions."""
-        log_likelihoods, dimensions = self.log_likelihoods(x, outputs)
+        log_likelihoods, dimensions = self.log_likelihoods(x, outputs) if found is None else found
         nll = -log_likelihoods
         weight = ops.ones_like(nll)
         if mask is not None:
@@ -265,25 +272,29 @@ class DensityModel(Configurable, keras.Model):
         return sum(self.losses, 0.0) / number if self.losses else 0.0
 
     def train_step(self, data):
-        inputs = self._batch_of(data, training=True)
-        with tf.GradientTape() as tape:
-            outputs = self._outputs_of(inputs, training=True)
-            loss = self.compute_loss(
-                x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
-            )
-            scaled = self.optimizer.scale_loss(loss)
-        # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
-        gradients = [
-            None if gradient is None else tf.convert_to_tensor(gradient)
-            for gradient in tape.gradient(scaled, self.trainable_weights)
-        ]
+        gradients = accumulated(self.accumulate, self._batch_of(data, training=True), self._gradients_of)
         gradients = replicas.summed(gradients)
         finite = self._finite(gradients)
         # A step that is no number must not reach the weights: they then show where it came from.
         gradients = [None if gradient is None else tf.where(finite, gradient, 0) for gradient in gradients]
         replicas.takes_sums(self.optimizer).apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self._loss_tracker.update_state(tf.where(finite, 0.0, float("nan")), sample_weight=0.0)
-        return self._update_metrics(inputs, outputs)
+        return replicas.along_an_axis(self.get_metrics_result())
+
+    def _gradients_of(self, inputs):
+        """Those of the loss (as the optimizer scales it) by the trainable weights; metrics take note of the batch."""
+        with tf.GradientTape() as tape:
+            outputs = self._outputs_of(inputs, training=True)
+            loss = self.compute_loss(
+                x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        self._update_metrics(inputs, outputs)
+        # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
+        return [
+            None if gradient is None else tf.convert_to_tensor(gradient)
+            for gradient in tape.gradient(scaled, self.trainable_weights)
+        ]
 
     def _finite(self, gradients):
         """Whether gradients are numbers; where losses are scaled, infinite ones are the optimizer's business."""
@@ -308,8 +319,12 @@ class DensityModel(Configurable, keras.Model):
         return {"x": inputs["x"], "context": inputs["context"]}
 
     def _outputs_of(self, inputs, training):
+        if training:
+            inputs = self.regularisation.inputs(self, inputs)
         call = lambda: self(**self._arguments_of(inputs), training=training)  # noqa: E731
-        return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
+        if self.weight_grids:
+            return at_rounded_weights(self, self.weight_grids, call)
+        return self.regularisation.at_noisy_weights(self, call) if training else call()
 
     def _update_metrics(self, inputs, outputs):
         total, count = self._nll(inputs["x"], outputs, inputs["mask"], inputs["sample_weight"])

@@ -28,7 +28,9 @@ from ar_zoo.core.registry import families, list_models, unknown_name
 from ar_zoo.core.tensors import TensorFile
 
 
-def save(model, folder, name: str | None = None, weights_dtype: str | None = None, **facts) -> Path:
+def save(
+    model, folder, name: str | None = None, weights_dtype: str | None = None, dtype: str | None = None, **facts
+) -> Path:
     """Writes a preset folder, whole or not at all.
 
     Args:
@@ -36,6 +38,7 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
         folder: where; an older folder of that name is replaced.
         name: of the preset, `family.preset`; the folder's name by default.
         weights_dtype: how floats are stored, `"float16"` for half the size; by default as they are.
+        dtype: a dtype policy in place of the model's, `"float32"` of one that was trained in `"mixed_bfloat16"`, say.
         **facts: go into the manifest: `metrics`, `data`, `licence`, `about`, …
 
     Returns:
@@ -52,6 +55,8 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
     folder = own_folder(folder)
     with atomic_folder(folder) as temporary:
         config = keras.saving.serialize_keras_object(model)
+        if dtype is not None:
+            config = _with_policy(config, model.dtype_policy.name, dtype)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
         arrays = {path: _stored(value, weights_dtype) for path, value in _values(model).items()}
         (temporary / "weights.safetensors").write_bytes(safetensors.numpy.save(arrays))
@@ -72,6 +77,17 @@ def save(model, folder, name: str | None = None, weights_dtype: str | None = Non
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
         (temporary / "README.md").write_text(_card(manifest))
     return folder
+
+
+def _with_policy(config, old, new):
+    """A configuration with another dtype policy, also in what it holds."""
+    if isinstance(config, list):
+        return [_with_policy(item, old, new) for item in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy" and config["config"]["name"] == old:
+        return config | {"config": {"name": new}}
+    return {key: _with_policy(item, old, new) for key, item in config.items()}
 
 
 def _stored(value, dtype):

@@ -176,6 +176,15 @@ def at_rounded_weights(model, chosen: dict[str, Grid], function):
 
     weights = named_weights(model)
     values = [(weights[path], rounded_straight_through(weights[path].value, grid)) for path, grid in chosen.items()]
+    return at_values(model, values, function)
+
+
+def at_values(model, values: list, function):
+    """What a function gives while weights have other values, (weight, tensor) each; nothing is assigned.
+
+    Example:
+        >>> at_values(model, [(weight, 2 * weight.value)], lambda: model.log_prob(x))
+    """
     with keras.StatelessScope(values) as scope:
         result = function()
     for variable in model.non_trainable_variables:  # states of dropout, which such a scope only notes down

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import math
 
 import keras
 
 from ar_zoo.training.checkpoint import Checkpoint
+from ar_zoo.training.optimizers import fallen, inner
 
 
 class AveragedEvaluation(keras.callbacks.Callback):
     """Evaluates with the optimizer's running mean of the weights in place of the weights, where it keeps one."""
 
     def swap(self):
-        optimizer = self.model.optimizer
+        optimizer = inner(self.model.optimizer)
         if not optimizer.use_ema:
             return
         for weight, mean in zip(self.model.trainable_variables, optimizer._model_variables_moving_average, strict=True):
@@ -49,7 +49,7 @@ class BestPreset(keras.callbacks.Callback):
         value = (logs or {}).get("val_bits_per_dim")
         if value is None or not value <= self.checkpoint.best:
             return
-        self.checkpoint.best = float(value)
+        self.checkpoint.best, self.checkpoint.best_epoch = float(value), epoch + 1
         if not self.checkpoint.writes:
             return
         with self.averaging.averaged():
@@ -57,19 +57,22 @@ class BestPreset(keras.callbacks.Callback):
 
 
 class TimeBudget(keras.callbacks.Callback):
-    """Ends training when its steps have taken so long, and lets the learning rate fall along a cosine to that end.
+    """Ends training when its steps have taken so long, and lets the learning rate fall to that end.
 
     Args:
         seconds: of steps, as `checkpoint` counts them; it runs before this.
         checkpoint: the run's.
         clock: `"wall"`, or `"cpu"` for the time of all cores.
-        learning_rate, final_rate, warmup_steps: as in `Recipe`.
+        learning_rate, final_rate, warmup_steps, schedule: as in `Recipe`.
     """
 
-    def __init__(self, seconds, checkpoint: Checkpoint, clock, learning_rate, final_rate, warmup_steps):
+    def __init__(
+        self, seconds, checkpoint: Checkpoint, clock, learning_rate, final_rate, warmup_steps, schedule="cosine"
+    ):
         super().__init__()
         self.seconds, self.checkpoint, self.clock = seconds, checkpoint, clock
-        self.learning_rate, self.final_rate, self.warmup_steps = learning_rate, final_rate, warmup_steps
+        self.learning_rate, self.final_rate = learning_rate, final_rate
+        self.warmup_steps, self.schedule = warmup_steps, schedule
 
     @property
     def share(self) -> float:
@@ -79,8 +82,11 @@ class TimeBudget(keras.callbacks.Callback):
 
     def rate(self, step: int) -> float:
         """The learning rate of a step that begins now."""
-        rate = self.learning_rate * (self.final_rate + (1 - self.final_rate) * (1 + math.cos(math.pi * self.share)) / 2)
-        return rate * min(1.0, (step + 1) / (self.warmup_steps + 1))
+        rate = self.learning_rate * float(fallen(self.schedule, self.share, self.final_rate))
+        risen = (step + 1) / (self.warmup_steps + 1)
+        if self.schedule == "inverse_sqrt":
+            return rate * min(risen, risen**-0.5)
+        return rate * min(1.0, risen)
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.optimizer.learning_rate = self.rate(int(self.model.optimizer.iterations))

@@ -31,14 +31,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     Attributes:
         epochs_done, steps_in_epoch, steps: how far the run has come; `steps` are those of all epochs.
-        best: the lowest validation so far.
+        best, best_epoch: the lowest validation so far, and after how many epochs that was.
         seconds, cpu_seconds: what the steps took, that of earlier sittings included; validation and files do not count.
     """
 
     def __init__(self, folder, every: float = 300.0, writes: bool = True):
         super().__init__()
         self.folder, self.every, self.writes = Path(folder), every, writes
-        self.epochs_done = self.steps_in_epoch = self.steps = 0
+        self.epochs_done = self.steps_in_epoch = self.steps = self.best_epoch = 0
         self.best, self.seconds, self.cpu_seconds = float("inf"), 0.0, 0.0
         self._began_at, self._metrics, self._saved_at = 0, None, time.monotonic()
 
@@ -66,7 +66,9 @@ class Checkpoint(keras.callbacks.Callback):
         if not self.writes:
             return
         values = {name: np.array(variable.numpy(), order="C") for name, variable in self._variables().items()}
-        values["progress"] = np.array([self.epochs_done, self.steps_in_epoch, self.steps, self.best], np.float64)
+        values["progress"] = np.array(
+            [self.epochs_done, self.steps_in_epoch, self.steps, self.best_epoch, self.best], np.float64
+        )
         values["time"] = np.array([self.seconds, self.cpu_seconds], np.float64)
         path = self.folder / f"step_{self.steps:08d}.safetensors"
         try:
@@ -102,8 +104,8 @@ class Checkpoint(keras.callbacks.Callback):
         for name in found:
             variables[name].assign(values[name])
         self._metrics = {name: values[name] for name in found if name.startswith("metrics/")}
-        self.epochs_done, self.steps_in_epoch, self.steps = (int(number) for number in progress[:3])
-        self.best, self.seconds, self.cpu_seconds = float(progress[3]), *map(float, times)
+        self.epochs_done, self.steps_in_epoch, self.steps, self.best_epoch = (int(number) for number in progress[:4])
+        self.best, self.seconds, self.cpu_seconds = float(progress[4]), *map(float, times)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began_at = self.steps_in_epoch

@@ -12,7 +12,25 @@ from pathlib import Path
 from ar_zoo.core.paths import shipped_folder
 from ar_zoo.core.quantization import read_scheme
 from ar_zoo.core.registry import unknown_name
+from ar_zoo.training.optimizers import OPTIMIZERS, SCHEDULES
 from ar_zoo.training.status import INTERRUPTED, LEFT, REFUSED, STRATEGIES, WorkersLeft
+from ar_zoo.training.step import PRECISIONS
+
+# Fields of a recipe that its command line may change, and how they are told.
+_FIELDS = {
+    "optimizer": dict(choices=OPTIMIZERS, help="what moves the weights"),
+    "schedule": dict(choices=SCHEDULES, help="how the learning rate falls after the warm-up"),
+    "precision": dict(choices=PRECISIONS, help="what layers compute in; weights and the best preset are float32"),
+    "accumulate": dict(type=int, help="parts that a batch is cut into, one after another, to save memory"),
+    "remat": dict(
+        action=argparse.BooleanOptionalAction, help="compute again what the gradient needs, to save more memory"
+    ),
+    "steps_per_execution": dict(type=int, help="steps that TensorFlow takes before Python sees them"),
+    "label_smoothing": dict(type=float, help="share of the target that is spread over the alphabet"),
+    "weight_noise": dict(type=float, help="standard deviation of noise on the weights in training"),
+    "scheduled_sampling": dict(type=float, help="share of known symbols that the model draws itself in the end"),
+    "patience": dict(type=int, help="end after so many epochs without better validation"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +45,31 @@ class Recipe:
         about: a sentence for `--help` and the model card.
         overrides: constructor arguments that take the place of the preset's; with `start` such as add weights and change
             none, `draft_heads` say.
-        batch_size, epochs, learning_rate: as usual; the rate falls along a cosine to `final_rate` times itself.
+        batch_size, epochs, learning_rate: as usual.
+        optimizer: `"adamw"`, `"adafactor"`, `"lion"` (which wants a third to a tenth of AdamW's rate) or `"sgd"` with momentum 0.9.
+        schedule: how the rate falls after the warm-up: along a `"cosine"` or a `"linear"` line to `final_rate` times itself,
+            `"inverse_sqrt"`, as one over the root of the step (the Transformer's), or not at all, `"constant"`.
         window: symbols in one example of sound or text.
         vocabulary: how many tokens text is cut into, pieces of words that are learnt from the training part; `None` for
             characters.
         labels: whether the data's labels are the context "label".
         sample_rate: what sound must have.
         warmup_steps: steps over which the rate rises from 0.
-        weight_decay: of AdamW, on matrices and kernels; biases, gains and tables go without.
-        beta_2: of AdamW, the decay of the mean of squared gradients.
+        weight_decay: on matrices and kernels; biases, gains and tables go without.
+        beta_2: of AdamW, the decay of the mean of squared gradients; of Lion, of the mean of gradients.
         clip_norm: global norm that gradients are clipped to; `None` for as they are.
+        accumulate: parts that a batch is cut into, whose gradients are added up one after another before the weights move:
+            less memory, and otherwise the same.
+        precision: what layers compute in: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`, with weights, likelihoods and
+            the best preset in float32. Of float16 the loss is scaled (Micikevicius et al. 2017, arXiv:1710.03740).
+        remat: whether the blocks of a model compute again what the gradient needs, in the place of keeping it.
+        steps_per_execution: steps that TensorFlow takes before Python sees them. Of an epoch's steps those are left out that
+            are over.
+        label_smoothing: share of the target that is spread over the alphabet, of heads with logits. Validation is exact.
+        weight_noise: standard deviation of noise on the weights that each step computes at.
+        scheduled_sampling: share of the symbols before a site that the model draws itself, reached at the end of training; of
+            text, tokens and sound. A step then takes two passes, and its bits are those given such symbols.
+        patience: epochs without better validation after which training ends; `None` for none.
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
         weights_dtype: how the best preset stores its weights, `"float16"` for half the size; `None` for as they are.
@@ -59,6 +92,8 @@ class Recipe:
     batch_size: int = 32
     epochs: int = 10
     learning_rate: float = 1e-3
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
     final_rate: float = 0.01
     window: int | None = None
     vocabulary: int | None = None
@@ -68,6 +103,14 @@ class Recipe:
     weight_decay: float = 0.0
     beta_2: float = 0.99
     clip_norm: float | None = 1.0
+    accumulate: int = 1
+    precision: str = "float32"
+    remat: bool = False
+    steps_per_execution: int = 1
+    label_smoothing: float = 0.0
+    weight_noise: float = 0.0
+    scheduled_sampling: float = 0.0
+    patience: int | None = None
     average: float | None = 0.999
     weights_dtype: str | None = None
     binarize: bool = False
@@ -121,8 +164,9 @@ def _run(recipe, options, arguments, known_as) -> int:
         os.environ["TF_CONFIG"] = cluster(options.hosts.split(","), options.index)
     from ar_zoo.training.train import train
 
+    given = {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
     train(
-        recipe,
+        dataclasses.replace(recipe, **given),
         data=options.data,
         out=options.out,
         epochs=options.epochs,
@@ -201,6 +245,9 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         metavar="RANK",
         help="train adapters of this rank, and not the matrices; the result holds the sum",
     )
+    for name, how in _FIELDS.items():
+        about = f"{how['help']} (default {getattr(recipe, name)})"
+        parser.add_argument(f"--{name.replace('_', '-')}", **how | {"help": about})
     return parser
 
 

@@ -21,9 +21,12 @@ from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, TimeBudget
 from ar_zoo.training.checkpoint import Checkpoint
 from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
+from ar_zoo.training.optimizers import make_optimizer
+from ar_zoo.training.patience import Patience
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
 from ar_zoo.training.status import Interrupted, WorkersLeft
+from ar_zoo.training.step import check_step, policy_of, set_step
 from ar_zoo.training.strategies import is_chief, make_strategy
 from ar_zoo.training.survival import StopWhenAsked, StopWhenDiverged
 
@@ -89,6 +92,7 @@ def train(
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
     recipe = _changed(recipe, start, freeze, lora)
+    check_step(recipe, qat, minutes)
     devices = make_strategy(strategy, tpu)
     replicas = devices.num_replicas_in_sync
     if recipe.batch_size % replicas:
@@ -99,7 +103,7 @@ def train(
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
-    overrides = dict(recipe.overrides)
+    overrides = dict(recipe.overrides) | ({"dtype": policy_of(recipe)} if policy_of(recipe) else {})
     keras.utils.set_random_seed(seed)
     with devices.scope():
         if recipe.start is None:
@@ -122,8 +126,12 @@ def train(
         validation = examples["valid"].evaluation(recipe.batch_size)
         if smoke:
             steps, validation = _SMOKE_STEPS, validation.take(_SMOKE_STEPS)
+        execution = min(recipe.steps_per_execution, steps)
+        steps -= steps % execution
         total_steps = None if minutes else steps * epochs
-        model.compile(_optimizer(recipe, model, total_steps), jit_compile=jit_compile)
+        set_step(model, recipe, total_steps, seed)
+        optimizer = make_optimizer(recipe, model, total_steps)
+        model.compile(optimizer, jit_compile=jit_compile, steps_per_execution=execution)
         model._maybe_symbolic_build()
         out = Path(out or Path("runs") / recipe.name)
         if is_chief(devices):
@@ -131,8 +139,9 @@ def train(
         checkpoint = Checkpoint(out / "checkpoints", 60 * save_minutes, is_chief(devices))
         checkpoint.restore(model)
     averaging, asked, budget = AveragedEvaluation(), StopWhenAsked(checkpoint), []
+    patience = Patience(recipe.patience, checkpoint)
     if minutes:
-        rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps
+        rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps, recipe.schedule
         budget = [TimeBudget(60 * minutes, checkpoint, clock, *rates)]
 
     def write(model, folder, epoch, bits):
@@ -153,7 +162,7 @@ def train(
         if more:
             facts["training"] = more
         with rounded_weights(model, grids):
-            save(model, folder, weights_dtype=recipe.weights_dtype, **facts)
+            save(model, folder, weights_dtype=recipe.weights_dtype, dtype="float32", **facts)
 
     augment = {"augment": shift_images(recipe.shift)} if recipe.shift else {}
 
@@ -176,14 +185,14 @@ def train(
                 initial_epoch=checkpoint.epochs_done,
                 validation_data=validation,
                 verbose=verbose if is_chief(devices) else 0,
-                callbacks=[averaging, best, diverged, checkpoint, asked, *budget, *logs],
+                callbacks=[averaging, best, diverged, checkpoint, asked, patience, *budget, *logs],
             )
         finally:
             if table is not None and table.csv_file is not None:
                 table.csv_file.close()
 
     def spent():
-        return budget and budget[0].share == 1.0
+        return patience.at_end or (budget and budget[0].share == 1.0)
 
     with asked.listening(), _fellows(strategy, asked):
         if checkpoint.steps_in_epoch and not spent():
@@ -248,7 +257,7 @@ def _changed(recipe, start, freeze, lora):
 
 
 def _load(recipe):
-    model = load(recipe.start, **recipe.overrides)
+    model = load(recipe.start, dtype=policy_of(recipe), **recipe.overrides)
     family = recipe.model.partition(".")[0]
     if model.family != family:
         raise ValueError(
@@ -269,35 +278,6 @@ def _known_characters(model, part):
         f"{part.source}: {count:,} of {len(part.values):,} characters are left out, which the model does not know: {shown}"
     )
     return dataclasses.replace(part, values=text)
-
-
-def _rate(recipe, total_steps):
-    """The schedule over a known number of steps; where time ends the run, a number that `TimeBudget` sets."""
-    if total_steps is None:
-        return recipe.learning_rate
-    warmup = min(recipe.warmup_steps, total_steps // 2)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else recipe.learning_rate,
-        max(1, total_steps - warmup),
-        alpha=recipe.final_rate,
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-
-
-def _optimizer(recipe, model, total_steps):
-    optimizer = keras.optimizers.AdamW(
-        _rate(recipe, total_steps),
-        weight_decay=recipe.weight_decay,
-        beta_2=recipe.beta_2,
-        global_clipnorm=recipe.clip_norm,
-        use_ema=recipe.average is not None,
-        ema_momentum=recipe.average or 0.999,
-    )
-    optimizer.exclude_from_weight_decay(
-        [weight for weight in model.trainable_variables if weight.name not in ("kernel",)]
-    )
-    return optimizer
 
 
 def _claim(out, recipe, source, epochs, seed, more):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -56,3 +57,12 @@ def assert_same_run(one, other):
         if name == "time":  # what it took; nothing depends on it
             continue
         np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def told(monkeypatch, *arguments) -> tuple[Recipe, dict]:
+    """What the command line of `TINY` would train, and how."""
+    seen = []
+    module = sys.modules["ar_zoo.training.train"]
+    monkeypatch.setattr(module, "train", lambda recipe, **how: seen.append((recipe, how)))
+    assert TINY.main(list(arguments)) == 0
+    return seen[0]

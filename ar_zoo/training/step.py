@@ -1,0 +1,50 @@
+"""How a step of training is computed, as a recipe says it: in what precision, in how many parts, with what kept."""
+
+from __future__ import annotations
+
+from ar_zoo.core import arguments
+from ar_zoo.core.regularisation import Regularisation
+from ar_zoo.training.remat import rematerialise
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def check_step(recipe, qat, minutes) -> None:
+    """Refuses what cannot be, or not together, before anything is made."""
+    if recipe.precision not in PRECISIONS:
+        raise ValueError(f"`precision` must be one of {', '.join(map(repr, PRECISIONS))}; got {recipe.precision!r}.")
+    arguments.whole(accumulate=recipe.accumulate, steps_per_execution=recipe.steps_per_execution)
+    reason = "`accumulate`, since it is cut into as many parts"
+    arguments.multiples(recipe.accumulate, reason, batch_size=recipe.batch_size)
+    arguments.rates(label_smoothing=recipe.label_smoothing, scheduled_sampling=recipe.scheduled_sampling)
+    arguments.whole_or_none(patience=recipe.patience)
+    if recipe.weight_noise:
+        arguments.positive(weight_noise=recipe.weight_noise)
+    other = [name for name, given in (("qat", qat), ("weight_noise", recipe.weight_noise)) if given]
+    if recipe.remat and other:
+        raise ValueError(f"`remat` must be off with `{other[0]}`: it computes again at weights as they are.")
+    if len(other) == 2:
+        raise ValueError("`weight_noise` must be 0 with `qat`, which has weights of its own to train at.")
+    if recipe.scheduled_sampling and minutes is not None:
+        raise ValueError(
+            "`scheduled_sampling` must be 0 with `minutes`: it rises over a number of steps that is known."
+        )
+
+
+def policy_of(recipe) -> str | None:
+    """The dtype policy of its model; `None` for as it is."""
+    return None if recipe.precision == "float32" else recipe.precision
+
+
+def set_step(model, recipe, total_steps: int | None, seed: int) -> None:
+    """Has a model train as a recipe says, over so many updates. Compile it afterwards."""
+    shares = {name: getattr(recipe, name) for name in ("label_smoothing", "weight_noise", "scheduled_sampling")}
+    has_logits = hasattr(getattr(model, "head", None), "logits")
+    if recipe.label_smoothing and not has_logits:
+        raise ValueError("`label_smoothing` must be 0 for a head without logits: there is no alphabet to spread over.")
+    if recipe.scheduled_sampling and not (has_logits and tuple(model.event_shape) == (None,)):
+        raise ValueError("`scheduled_sampling` must be 0 but for sequences of symbols: text, tokens and sound.")
+    model.regularisation = Regularisation(**shares, over_steps=total_steps or 1, seed=seed)
+    model.accumulate = recipe.accumulate
+    if recipe.remat:
+        rematerialise(model)
