@@ -14,6 +14,7 @@ from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.generate import batches
 from ar_zoo.core.likelihood import BitsPerDimension
 from ar_zoo.core.noise import uniform_noise
+from ar_zoo.core.objective import Measures, check_objective
 from ar_zoo.core.quantization import at_rounded_weights
 
 
@@ -90,6 +91,23 @@ class DensityModel(Configurable, keras.Model):
         if value is not None and not {"mean", "scale"} <= set(value):
             raise ValueError(f"`standard` must be None or a dict of mean, scale and perhaps columns; got {value!r}.")
         self.__dict__["_standard"] = value
+
+    @property
+    def objective(self):
+        """The `ar_zoo.core.objective.Objective` that `fit` minimises; `None` for the negative log-likelihood."""
+        measures = self.__dict__.get("_ar_zoo_measures")
+        return measures and measures.objective
+
+    @objective.setter
+    def objective(self, value):
+        check_objective(value)
+        self.__dict__["_ar_zoo_measures"] = value and Measures(value)
+        self.train_function = self.test_function = None
+
+    @property
+    def metrics(self):
+        measures = self.__dict__.get("_ar_zoo_measures")
+        return super().metrics + (list(measures.means.values()) if measures else [])
 
     @property
     def context_spec(self) -> dict[str, ContextSpec]:
@@ -221,12 +239,13 @@ class DensityModel(Configurable, keras.Model):
         """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them."""
         if isinstance(validation_data, tuple):
             validation_data = checks.training_data(self, *validation_data)
-        data = checks.training_data(self, x, y, sample_weight)
+        data = x if self.objective else checks.training_data(self, x, y, sample_weight)
         return super().fit(data, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As `fit`: the loss (nats per dimension) and the metrics."""
-        return super().evaluate(checks.training_data(self, x, y, sample_weight), None, *args, **kwargs)
+        data = x if self.objective else checks.training_data(self, x, y, sample_weight)
+        return super().evaluate(data, None, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """As `fit`: what `call` gives, for all events."""
@@ -267,12 +286,8 @@ class DensityModel(Configurable, keras.Model):
         return sum(self.losses, 0.0) / replicas if self.losses else 0.0
 
     def train_step(self, data):
-        inputs = self._batch_of(data, training=True)
         with tf.GradientTape() as tape:
-            outputs = self._outputs_of(inputs, training=True)
-            loss = self.compute_loss(
-                x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
-            )
+            loss, update = self._loss_of(data)
             scaled = self.optimizer.scale_loss(loss)
         # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
         gradients = [
@@ -280,9 +295,30 @@ class DensityModel(Configurable, keras.Model):
             for gradient in tape.gradient(scaled, self.trainable_weights)
         ]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._update_metrics(inputs, outputs)
+        return update()
+
+    def _loss_of(self, data):
+        """The loss of a training batch, and what then updates the metrics."""
+        if self.objective is not None:
+            measured = self._measured(data, training=True)
+            return self._mean(*measured["loss"]) + self._regularisation(), lambda: self._measures_of(measured)
+        inputs = self._batch_of(data, training=True)
+        outputs = self._outputs_of(inputs, training=True)
+        loss = self.compute_loss(
+            x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
+        )
+        return loss, lambda: self._update_metrics(inputs, outputs)
+
+    def _measured(self, data, training):
+        call = lambda: self.objective.measure(self, self.objective.batch(self, data, training), training)  # noqa: E731
+        return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
+
+    def _measures_of(self, measured):
+        return self.__dict__["_ar_zoo_measures"].update(measured)
 
     def test_step(self, data):
+        if self.objective is not None:
+            return self._measures_of(self._measured(data, training=False))
         inputs = self._batch_of(data, training=False)
         return self._update_metrics(inputs, self._outputs_of(inputs, training=False))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ar_zoo.core.paths import shipped_folder
 from ar_zoo.core.quantization import read_scheme
 from ar_zoo.core.registry import unknown_name
+from ar_zoo.training.token_objective import TokenObjective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Recipe:
         freeze: a regular expression for the paths of weights that stay as they are.
         lora: rank of adapters (LoRA) that are trained in the place of the weights; `None` for none.
         lora_on: a regular expression for the layers that get one.
+        objective: what is minimised in place of the negative log-likelihood, `Supervised()`, `DPO()`, …
     """
 
     name: str
@@ -75,6 +77,7 @@ class Recipe:
     freeze: str | None = None
     lora: int | None = None
     lora_on: str = ""
+    objective: TokenObjective | None = None
 
     def main(self, arguments: list[str] | None = None) -> int:
         """The command line of one recipe."""

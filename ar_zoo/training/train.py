@@ -21,6 +21,7 @@ from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
+from ar_zoo.training.token_objective import Stage
 
 _SMOKE_STEPS = 4
 _NO_END = 1_000_000  # epochs of a run that its time ends
@@ -79,10 +80,12 @@ def train(
     overrides = dict(recipe.overrides)
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():
+        objective = recipe.objective and recipe.objective.loaded()
         if recipe.start is None:
-            model = _create(recipe, overrides, sets["train"])
+            model = _create(recipe, overrides, sets["train"], objective)
         else:
             model = _load(recipe)
+        if recipe.start is not None or getattr(objective, "head", None) is not None:
             sets = {split: _known_characters(model, part) for split, part in sets.items()}
         model.sample_rate = sets["train"].sample_rate or model.sample_rate
         model.standard = sets["train"].standard
@@ -91,7 +94,12 @@ def train(
         if recipe.freeze is not None:
             freeze_weights(model, recipe.freeze)
         grids = quantization_aware(model, qat)
-        examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
+        if objective is None:
+            examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
+            stage = Stage(None, examples)
+        else:
+            stage = objective.stage(model, sets, recipe, seed)
+        examples, model.objective = stage.examples, stage.objective
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
         more |= {"clock": clock if clock != "wall" else None, "freeze": recipe.freeze, "lora": recipe.lora}
         more = {name: value for name, value in more.items() if value is not None}
@@ -107,12 +115,16 @@ def train(
         checkpoint = Checkpoint(out / "checkpoint.safetensors")
         done = checkpoint.restore(model)
     averaging, budget = AveragedEvaluation(), []
+    for callback in stage.callbacks:
+        callback.averaging = averaging
     if minutes:
         rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps
         budget = [TimeBudget(60 * minutes, checkpoint, clock, *rates)]
         epochs = done if budget[0].share == 1.0 else epochs
 
-    def write(model, folder, epoch, bits):
+    best = ("val_bits_per_dim", False) if objective is None else objective.best
+
+    def write(model, folder, epoch, value):
         facts = {
             "name": recipe.model,
             "recipe": recipe.name,
@@ -120,10 +132,10 @@ def train(
             "licence": recipe.licence,
             "about": recipe.about,
         }
-        facts["metrics"] = {"valid_bits_per_dim": round(bits, 5)}
-        if recipe.vocabulary:
+        facts["metrics"] = {best[0].replace("val_", "valid_"): round(value, 5)}
+        if recipe.vocabulary and sets["valid"].kind == "text":
             share = len(examples["valid"].x) / len(sets["valid"])
-            facts["metrics"]["valid_bits_per_character"] = round(bits * share, 5)
+            facts["metrics"]["valid_bits_per_character"] = round(value * share, 5)
         facts["data"] = {
             split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
         }
@@ -143,7 +155,8 @@ def train(
         verbose=verbose,
         callbacks=[
             averaging,
-            BestPreset(out / "best", checkpoint, averaging, write),
+            *stage.callbacks,
+            BestPreset(out / "best", checkpoint, averaging, write, *best),
             checkpoint,
             *budget,
             keras.callbacks.CSVLogger(str(out / "log.csv"), append=done > 0),
@@ -165,17 +178,22 @@ def _epochs(recipe, epochs, smoke, minutes) -> int:
     return epochs
 
 
-def _create(recipe, overrides, part):
-    """The model; one for text takes its alphabet or its tokens from the training part, one with a palette as many colours,
-    one for tables the number of columns."""
+def _create(recipe, overrides, part, objective=None):
+    """The model; one for text takes its alphabet or its tokens from the training part, or its head from its teacher, one with a
+    palette as many colours, one for tables the number of columns."""
+    if getattr(objective, "head", None) is not None:
+        return create(recipe.model, **overrides | {"head": objective.head})
     preset = find(recipe.model)[1]
     head = (preset | overrides).get("head")
     if part.kind == "table" and "event_shape" in preset:
         overrides["event_shape"] = part.values.shape[1:]
-    if part.kind == "text" and recipe.vocabulary:
-        overrides["head"] = type(head).from_text(part.values, recipe.vocabulary)
-    elif part.kind == "text" and hasattr(head, "from_text") and not hasattr(head, "tokenizer"):
-        overrides["head"] = type(head).from_text(part.values)
+    text = part.values if part.kind == "text" else None
+    if part.kind == "answers":
+        text = "".join([*part.values.ravel(), getattr(objective, "end", "")])
+    if text and recipe.vocabulary:
+        overrides["head"] = type(head).from_text(text, recipe.vocabulary)
+    elif text and hasattr(head, "from_text") and not hasattr(head, "tokenizer"):
+        overrides["head"] = type(head).from_text(text)
     elif hasattr(head, "from_images"):
         overrides["head"] = type(head).from_images(part.values, head.num_symbols)
     return create(recipe.model, **overrides)
@@ -258,7 +276,7 @@ def _optimizer(recipe, model, total_steps):
 def _claim(out, recipe, source, epochs, seed, more):
     """Makes the run's folder, or checks that the one that is there is of the same run."""
     run = {"source": str(source), "epochs": epochs, "seed": seed, "recipe": dataclasses.asdict(recipe)} | more
-    run = json.loads(json.dumps(run, default=repr))
+    run = json.loads(json.dumps(run, default=lambda value: getattr(value, "__qualname__", repr(value))))
     path = out / "recipe.json"
     if path.is_file() and json.loads(path.read_text()) != run:
         raise ValueError(f"`out` {out} holds a run of another recipe, data, epochs or seed. Choose another folder.")
