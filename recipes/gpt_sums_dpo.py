@@ -1,4 +1,4 @@
-"""Sums, written as characters: gpt.sums learns to prefer the right sum to a near miss (DPO)."""
+"""Sums, written as characters: what gpt_sums_sft leaves learns to prefer the right sum to a near miss (DPO)."""
 
 from ar_zoo.training import DPO, Recipe
 
@@ -8,7 +8,7 @@ RECIPE = Recipe(
     source="shipped:sums",
     shipped="shipped:sums",
     about="Sums of two numbers below 50, learnt from pairs of the right answer and a wrong one (DPO).",
-    start="gpt.sums",
+    start="gpt_sums_sft",
     objective=DPO(beta=0.5),
     batch_size=64,
     epochs=6,

@@ -1,6 +1,6 @@
 """Makes `ar_zoo/data/shipped/sums_*.jsonl`: sums, their right answers, and wrong ones as near misses.
 
-    python tools/make_shipped_sums.py
+python tools/make_shipped_sums.py
 """
 
 from __future__ import annotations

@@ -239,13 +239,21 @@ class DensityModel(Configurable, keras.Model):
         """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them."""
         if isinstance(validation_data, tuple):
             validation_data = checks.training_data(self, *validation_data)
-        data = x if self.objective else checks.training_data(self, x, y, sample_weight)
+        data = self._training_data(x, y, sample_weight)
         return super().fit(data, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As `fit`: the loss (nats per dimension) and the metrics."""
-        data = x if self.objective else checks.training_data(self, x, y, sample_weight)
-        return super().evaluate(data, None, *args, **kwargs)
+        return super().evaluate(self._training_data(x, y, sample_weight), None, *args, **kwargs)
+
+    def _training_data(self, x, y, sample_weight):
+        if self.objective is None:
+            return checks.training_data(self, x, y, sample_weight)
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "`y` and `sample_weight` must be None with an objective: its batches hold all that it takes."
+            )
+        return x
 
     def predict(self, x, *args, **kwargs):
         """As `fit`: what `call` gives, for all events."""

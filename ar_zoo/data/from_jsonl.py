@@ -61,5 +61,7 @@ def _row(line: str, place: str) -> dict[str, str]:
         raise ValueError(f"{place} must be an object with prompt, answer and perhaps rejected; it has {held}.")
     for name, value in row.items():
         if not isinstance(value, str) or (name == "prompt" and not value):
-            raise ValueError(f"{place}: {name} must be a text{' that is not empty' if value == '' else ''}; got {value!r}.")
+            raise ValueError(
+                f"{place}: {name} must be a text{' that is not empty' if value == '' else ''}; got {value!r}."
+            )
     return row

@@ -51,7 +51,8 @@ def read(
         source: what to read.
         split: "train", "valid" or "test". Without a validation part "valid" is the test part, and without either, the
             last 10 % of the train part (every tenth file of a folder), which "train" then leaves out.
-        kind: "image", "sound", "text", "table", "series" or "answers": which to take of a source that has several, and a check on the others.
+        kind: "image", "sound", "text", "table", "series" or "answers": which to take of a source that has several, and a
+            check on the others.
         sample_rate: samples per second that sound must have, and that sound has which does not tell. Nothing is
             resampled.
         binarize: images become black and white, at random from one seed, through the parts in the order train, valid,

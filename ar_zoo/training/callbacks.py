@@ -110,7 +110,13 @@ class BestPreset(keras.callbacks.Callback):
     is trained has no part in them, as draft heads have not) the last. Runs before `Checkpoint`."""
 
     def __init__(
-        self, folder, checkpoint: Checkpoint, averaging: AveragedEvaluation, write, monitor="val_bits_per_dim", largest=False
+        self,
+        folder,
+        checkpoint: Checkpoint,
+        averaging: AveragedEvaluation,
+        write,
+        monitor="val_bits_per_dim",
+        largest=False,
     ):
         super().__init__()
         self.folder, self.checkpoint, self.averaging, self.write = folder, checkpoint, averaging, write

@@ -111,6 +111,10 @@ class PolicyGradient(TokenObjective):
                 f"`batch_size` must divide the {self.prompts * self.group} answers of a round, `prompts` times `group`; got "
                 f"{recipe.batch_size}."
             )
+        if model.weight_grids:
+            raise ValueError(
+                "`qat` must be None with a policy gradient: answers are drawn at weights that are not rounded."
+            )
         examples = {split: answers_of(model, part, self.end, recipe.window) for split, part in sets.items()}
         rows = encode_answers(model, sets["train"], self.end)
         num_tokens = self.num_tokens or max(len(answer) for _, answer in rows)
@@ -148,8 +152,15 @@ def frozen_copy(model):
 
 def empty_rollouts(rows: int, width: int) -> dict:
     """The variables that steps read answers from."""
-    shapes = {"x": ((rows, width), tf.int32)} | {name: ((rows, width), tf.float32) for name in ("weights", "old", "reference")}
-    shapes |= {name: ((rows,), tf.float32) for name in ("advantage", "reward")}
+    each, row = ((rows, width), tf.float32), ((rows,), tf.float32)
+    shapes = {
+        "x": ((rows, width), tf.int32),
+        "weights": each,
+        "old": each,
+        "reference": each,
+        "advantage": row,
+        "reward": row,
+    }
     return {name: tf.Variable(tf.zeros(*shape), trainable=False) for name, shape in shapes.items()}
 
 
@@ -179,6 +190,10 @@ class Rollouts(keras.callbacks.Callback):
         return rows
 
     def on_train_begin(self, logs=None):
+        if self.steps % self.model.steps_per_execution:
+            raise ValueError(
+                f"`steps_per_execution` must divide the {self.steps} steps of a round; got {self.model.steps_per_execution}."
+            )
         self.drawn = False
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -191,11 +206,12 @@ class Rollouts(keras.callbacks.Callback):
         rows = np.repeat(self.chosen(number), objective.group)
         prompts, answers = ([texts[row] for row in rows] for texts in (self.prompts, self.answers))
         noise = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        completions, drawn = completed(
-            model, prompts, objective.num_tokens, objective.end, seed=noise, log_probs=True
-        )
+        completions, drawn = completed(model, prompts, objective.num_tokens, objective.end, seed=noise, log_probs=True)
         rewards = rewards_of(objective.reward, prompts, completions, answers)
-        values = {name: np.zeros(variable.shape, variable.dtype.as_numpy_dtype) for name, variable in objective.rollouts.items()}
+        values = {
+            name: np.zeros(variable.shape, variable.dtype.as_numpy_dtype)
+            for name, variable in objective.rollouts.items()
+        }
         for place, (prompt, tokens, log_probs) in enumerate(zip(prompts, drawn.tokens, drawn.log_probs, strict=True)):
             first = len(symbols := prompt_symbols(model, prompt))
             here = slice(first, first + len(tokens))

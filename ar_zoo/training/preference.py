@@ -25,7 +25,9 @@ class DPO(TokenObjective):
     m = log π(chosen)/π(rejected) − log π_ref(chosen)/π_ref(rejected), of whole answers given their prompts.
 
     ε > 0 says that so large a share of the preferences may be wrong (Mitchell 2023, "A note on DPO with noisy preferences").
-    The reference is the model before training: its half of the margin is a number a pair, computed once.
+    The reference is the model before training: its half of the margin is a number a pair, computed once. `likelihood` adds so
+    many times −log π(chosen) a token: without it the right answer may become less likely as well, as long as the wrong one does
+    more so (Pang et al. 2024, arXiv:2404.19733).
 
     Batches: `x` and `rejected` int [B, S], `scored` and `rejected_scored` bool [B, S], `reference` float [B], as `pairs_of`
     makes them. Measured: `accuracy`, the share of pairs with m > 0; `preferred`, that with π(chosen) > π(rejected); `margin`, β m.
@@ -33,6 +35,7 @@ class DPO(TokenObjective):
     Attributes:
         beta: how strongly the model is held to the reference.
         label_smoothing: ε.
+        likelihood: of the chosen answers; 0 for the preferences alone.
         end: the text that ends an answer.
 
     Example:
@@ -42,12 +45,15 @@ class DPO(TokenObjective):
 
     beta: float = 0.1
     label_smoothing: float = 0.0
+    likelihood: float = 0.0
     measures = ("loss", "accuracy", "preferred", "margin")
     best: ClassVar[tuple[str, bool]] = ("val_loss", False)
 
     def __post_init__(self):
         arguments.positive(beta=self.beta)
         arguments.rates(label_smoothing=self.label_smoothing)
+        if self.likelihood != 0:
+            arguments.positive(likelihood=self.likelihood)
 
     def batch(self, model, data, training):
         batch = columns(data, _PAIR)
@@ -65,9 +71,13 @@ class DPO(TokenObjective):
         ratio = chosen - rejected
         margin = self.beta * (ratio - ops.cast(batch["reference"], ratio.dtype))
         loss = (1 - self.label_smoothing) * ops.softplus(-margin) + self.label_smoothing * ops.softplus(margin)
+        lengths = ops.sum(ops.cast(batch["scored"], loss.dtype), axis=1)
+        loss = loss - self.likelihood * chosen / ops.maximum(lengths, 1)
         weights = ops.cast(batch.get("sample_weight", ops.ones_like(loss)), loss.dtype)
         each = {"loss": loss, "accuracy": margin > 0, "preferred": ratio > 0, "margin": margin}
-        return {name: (ops.sum(ops.cast(value, loss.dtype) * weights), ops.sum(weights)) for name, value in each.items()}
+        return {
+            name: (ops.sum(ops.cast(value, loss.dtype) * weights), ops.sum(weights)) for name, value in each.items()
+        }
 
     def stage(self, model, sets, recipe, seed):
         examples = {split: pairs_of(model, part, self.end, recipe.window) for split, part in sets.items()}
@@ -87,5 +97,10 @@ def pairs_of(model, part, end: str = "\n", window: int | None = None) -> Example
     whole = [np.sum(model.log_prob(x[row], reduce="site") * scored[row], axis=1) for row in rows]
     chosen, rejected = np.split(np.concatenate(whole).astype(np.float32), 2)
     half = len(x) // 2
-    more = {"scored": scored[:half], "rejected": x[half:], "rejected_scored": scored[half:], "reference": chosen - rejected}
+    more = {
+        "scored": scored[:half],
+        "rejected": x[half:],
+        "rejected_scored": scored[half:],
+        "reference": chosen - rejected,
+    }
     return Examples(x[:half], more)

@@ -42,8 +42,8 @@ class Recipe:
         binarize: images are made black and white, as `ar_zoo.data.read` does it.
         shift: images are moved by up to this many pixels each way, at random.
         licence: of what is trained on the source.
-        start: a preset to go on from; its own alphabet and arguments stay, but for `overrides`. `--from` takes its place, and of
-            a recipe without it leaves `overrides` out.
+        start: a preset to go on from, or a recipe, which is trained first; the start's alphabet and arguments stay, but for
+            `overrides`. `--from` takes its place, and of a recipe without it leaves `overrides` out.
         freeze: a regular expression for the paths of weights that stay as they are.
         lora: rank of adapters (LoRA) that are trained in the place of the weights; `None` for none.
         lora_on: a regular expression for the layers that get one.

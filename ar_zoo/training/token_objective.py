@@ -51,7 +51,9 @@ class TokenObjective(Objective):
 
     def greedy(self, model, part, reward: Callable | None = None) -> GreedyAnswers:
         """The callback that answers a part's prompts after every epoch."""
-        return GreedyAnswers(part, self.end, max(len(answer) for _, answer in encode_answers(model, part, self.end)), reward)
+        return GreedyAnswers(
+            part, self.end, max(len(answer) for _, answer in encode_answers(model, part, self.end)), reward
+        )
 
 
 def answers_of(model, part, end, window=None, pack=False) -> Examples:

@@ -20,7 +20,7 @@ from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
 from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.quantization import quantization_aware
-from ar_zoo.training.recipe import Recipe
+from ar_zoo.training.recipe import Recipe, find_recipe, list_recipes
 from ar_zoo.training.token_objective import Stage
 
 _SMOKE_STEPS = 4
@@ -51,7 +51,7 @@ def train(
         recipe: what to train.
         data: path or name that takes the place of the recipe's public source.
         out: the run's folder: `log.csv`, `tensorboard/`, `checkpoint.safetensors`, `best/` (a preset that
-            `ar_zoo.load` reads) and `recipe.json`.
+            `ar_zoo.load` reads), `recipe.json`, and `start/`, the run of the recipe that it goes on from, if that is one.
         epochs: in place of the recipe's.
         strategy: `"one"`, or `"mirrored"` for all local devices.
         smoke: a few steps on the shipped subset.
@@ -77,15 +77,14 @@ def train(
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
+    out = Path(out or Path("runs") / recipe.name)
+    begun = _begun(recipe, out, dict(smoke=smoke, seed=seed, jit_compile=jit_compile, verbose=verbose))
     overrides = dict(recipe.overrides)
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():
         objective = recipe.objective and recipe.objective.loaded()
-        if recipe.start is None:
-            model = _create(recipe, overrides, sets["train"], objective)
-        else:
-            model = _load(recipe)
-        if recipe.start is not None or getattr(objective, "head", None) is not None:
+        model = _load(recipe, begun) if begun else _create(recipe, overrides, sets["train"], objective)
+        if begun or getattr(objective, "head", None) is not None:
             sets = {split: _known_characters(model, part) for split, part in sets.items()}
         model.sample_rate = sets["train"].sample_rate or model.sample_rate
         model.standard = sets["train"].standard
@@ -110,7 +109,6 @@ def train(
         total_steps = None if minutes else steps * epochs
         model.compile(_optimizer(recipe, model, total_steps), jit_compile=jit_compile)
         model._maybe_symbolic_build()
-        out = Path(out or Path("runs") / recipe.name)
         _claim(out, recipe, source, epochs, seed, more)
         checkpoint = Checkpoint(out / "checkpoint.safetensors")
         done = checkpoint.restore(model)
@@ -212,8 +210,16 @@ def _changed(recipe, start, freeze, lora):
     return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
-def _load(recipe):
-    model = load(recipe.start, **recipe.overrides)
+def _begun(recipe, out, how) -> str | None:
+    """The preset to go on from; where `start` names a recipe, that one is trained first, in a folder of this run's."""
+    if recipe.start not in list_recipes() or Path(recipe.start).exists():
+        return recipe.start
+    train(find_recipe(recipe.start), out=out / "start", **how)
+    return str(out / "start" / "best")
+
+
+def _load(recipe, begun):
+    model = load(begun, **recipe.overrides)
     family = recipe.model.partition(".")[0]
     if model.family != family:
         raise ValueError(
