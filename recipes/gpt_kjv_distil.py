@@ -11,7 +11,7 @@ RECIPE = Recipe(
     overrides=dict(num_layers=2, units=96, num_heads=4),
     objective=Distill(teacher="gpt.kjv", temperature=1.0, share=0.9),
     batch_size=16,
-    epochs=2,
+    epochs=3,
     learning_rate=3e-3,
     window=128,
     warmup_steps=20,

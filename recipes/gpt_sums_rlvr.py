@@ -11,7 +11,7 @@ RECIPE = Recipe(
     start="gpt_sums_sft",
     objective=PolicyGradient(prompts=64, group=8, updates=2, rounds=20, kl=0.01),
     batch_size=512,
-    epochs=12,
+    epochs=10,
     learning_rate=5e-4,
     final_rate=0.1,
     warmup_steps=40,

@@ -203,7 +203,7 @@ def test_interrupted(kind, start, data, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_preferences_are_learnt(start, data, tmp_path):
     recipe = dataclasses.replace(SUMS, objective=DPO(beta=0.5), start=str(start / "best"), average=None, batch_size=16)
-    train(recipe, data=data, out=tmp_path / "run", epochs=15, jit_compile=False, verbose=0)
+    train(recipe, data=data, out=tmp_path / "run", epochs=30, jit_compile=False, verbose=0)
     rows = runs.log(tmp_path / "run")
     assert float(rows[-1]["accuracy"]) > 0.8
 
