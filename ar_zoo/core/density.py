@@ -95,8 +95,7 @@ class DensityModel(Configurable, keras.Model):
     @property
     def objective(self):
         """The `ar_zoo.core.objective.Objective` that `fit` minimises; `None` for the negative log-likelihood."""
-        measures = self.__dict__.get("_ar_zoo_measures")
-        return measures and measures.objective
+        return self._measures and self._measures.objective
 
     @objective.setter
     def objective(self, value):
@@ -106,8 +105,7 @@ class DensityModel(Configurable, keras.Model):
 
     @property
     def metrics(self):
-        measures = self.__dict__.get("_ar_zoo_measures")
-        return super().metrics + (list(measures.means.values()) if measures else [])
+        return super().metrics + (list(self._measures.means.values()) if self._measures else [])
 
     @property
     def context_spec(self) -> dict[str, ContextSpec]:
@@ -294,8 +292,9 @@ class DensityModel(Configurable, keras.Model):
         return sum(self.losses, 0.0) / replicas if self.losses else 0.0
 
     def train_step(self, data):
+        inputs = self._inputs_of(data, training=True)
         with tf.GradientTape() as tape:
-            loss, update = self._loss_of(data)
+            loss, update = self._loss_of(inputs)
             scaled = self.optimizer.scale_loss(loss)
         # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
         gradients = [
@@ -303,30 +302,39 @@ class DensityModel(Configurable, keras.Model):
             for gradient in tape.gradient(scaled, self.trainable_weights)
         ]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return update()
+        update()
+        return self._results(training=True)
 
-    def _loss_of(self, data):
-        """The loss of a training batch, and what then updates the metrics."""
+    def _inputs_of(self, data, training):
+        """A batch as a dict, of the objective's where there is one."""
+        return self._batch_of(data, training) if self.objective is None else self.objective.batch(self, data, training)
+
+    def _loss_of(self, inputs):
+        """The loss of a training batch, and what updates the metrics."""
         if self.objective is not None:
-            measured = self._measured(data, training=True)
-            return self._mean(*measured["loss"]) + self._regularisation(), lambda: self._measures_of(measured)
-        inputs = self._batch_of(data, training=True)
+            measured = self._measured(inputs, training=True)
+            return self._mean(*measured["loss"]) + self._regularisation(), lambda: self._measures.update(measured)
         outputs = self._outputs_of(inputs, training=True)
         loss = self.compute_loss(
             x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
         )
         return loss, lambda: self._update_metrics(inputs, outputs)
 
-    def _measured(self, data, training):
-        call = lambda: self.objective.measure(self, self.objective.batch(self, data, training), training)  # noqa: E731
+    def _measured(self, inputs, training):
+        call = lambda: self.objective.measure(self, inputs, training)  # noqa: E731
         return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
 
-    def _measures_of(self, measured):
-        return self.__dict__["_ar_zoo_measures"].update(measured)
+    def _results(self, training):
+        return self.get_metrics_result() if self.objective is None else self._measures.results(training)
+
+    @property
+    def _measures(self) -> Measures | None:
+        return self.__dict__.get("_ar_zoo_measures")
 
     def test_step(self, data):
         if self.objective is not None:
-            return self._measures_of(self._measured(data, training=False))
+            self._measures.update(self._measured(self._inputs_of(data, training=False), training=False))
+            return self._results(training=False)
         inputs = self._batch_of(data, training=False)
         return self._update_metrics(inputs, self._outputs_of(inputs, training=False))
 

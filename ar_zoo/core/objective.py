@@ -19,8 +19,9 @@ class Objective:
         >>> model.fit(pairs)
     """
 
-    #: Every name that `measure` gives.
+    #: What `measure` gives of training batches, and of others where that is not the same.
     measures: tuple[str, ...] = ("loss",)
+    held_out: tuple[str, ...] | None = None
 
     def batch(self, model, data, training: bool) -> dict:
         """What `fit` hands over, checked: a dict of tensors."""
@@ -36,13 +37,17 @@ class Measures:
 
     def __init__(self, objective: Objective):
         self.objective = objective
-        self.means = {name: keras.metrics.Mean(name=name) for name in objective.measures}
+        names = dict.fromkeys((*objective.measures, *(objective.held_out or ())))
+        self.means = {name: keras.metrics.Mean(name=name) for name in names}
 
-    def update(self, measured) -> dict:
+    def update(self, measured):
         for name, (total, count) in measured.items():
             mean = ops.cast(total, "float32") / ops.maximum(ops.cast(count, "float32"), 1e-9)
             self.means[name].update_state(mean, sample_weight=count)
-        return {name: self.means[name].result() for name in measured}
+
+    def results(self, training: bool) -> dict:
+        names = self.objective.measures if training else self.objective.held_out or self.objective.measures
+        return {name: self.means[name].result() for name in names}
 
 
 def check_objective(value):

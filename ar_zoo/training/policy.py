@@ -66,7 +66,8 @@ class PolicyGradient(TokenObjective):
     kl: float = 0.02
     num_tokens: int | None = None
     rollouts: Any = dataclasses.field(default=None, repr=False, compare=False)
-    measures = ("loss", "reward", "kl", "clipped", "bits_per_dim")
+    measures = ("loss", "reward", "kl", "clipped")
+    held_out = ("loss", "bits_per_dim")
     best: ClassVar[tuple[str, bool]] = ("val_reward", True)
 
     def __post_init__(self):
