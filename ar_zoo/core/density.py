@@ -15,6 +15,7 @@ from ar_zoo.core.context import ContextSpec
 from ar_zoo.core.generate import batches
 from ar_zoo.core.likelihood import BitsPerDimension
 from ar_zoo.core.noise import uniform_noise
+from ar_zoo.core.objective import Measures, check_objective
 from ar_zoo.core.quantization import at_rounded_weights
 from ar_zoo.core.regularisation import Regularisation
 
@@ -96,6 +97,21 @@ class DensityModel(Configurable, keras.Model):
         if value is not None and not {"mean", "scale"} <= set(value):
             raise ValueError(f"`standard` must be None or a dict of mean, scale and perhaps columns; got {value!r}.")
         self.__dict__["_standard"] = value
+
+    @property
+    def objective(self):
+        """The `ar_zoo.core.objective.Objective` that `fit` minimises; `None` for the negative log-likelihood."""
+        return self._measures and self._measures.objective
+
+    @objective.setter
+    def objective(self, value):
+        check_objective(value)
+        self.__dict__["_ar_zoo_measures"] = value and Measures(value)
+        self.train_function = self.test_function = None
+
+    @property
+    def metrics(self):
+        return super().metrics + (list(self._measures.means.values()) if self._measures else [])
 
     @property
     def context_spec(self) -> dict[str, ContextSpec]:
@@ -227,12 +243,21 @@ class DensityModel(Configurable, keras.Model):
         """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them."""
         if isinstance(validation_data, tuple):
             validation_data = checks.training_data(self, *validation_data)
-        data = checks.training_data(self, x, y, sample_weight)
+        data = self._training_data(x, y, sample_weight)
         return super().fit(data, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As `fit`: the loss (nats per dimension) and the metrics."""
-        return super().evaluate(checks.training_data(self, x, y, sample_weight), None, *args, **kwargs)
+        return super().evaluate(self._training_data(x, y, sample_weight), None, *args, **kwargs)
+
+    def _training_data(self, x, y, sample_weight):
+        if self.objective is None:
+            return checks.training_data(self, x, y, sample_weight)
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "`y` and `sample_weight` must be None with an objective: its batches hold all that it takes."
+            )
+        return x
 
     def predict(self, x, *args, **kwargs):
         """As `fit`: what `call` gives, for all events."""
@@ -272,24 +297,21 @@ class DensityModel(Configurable, keras.Model):
         return sum(self.losses, 0.0) / number if self.losses else 0.0
 
     def train_step(self, data):
-        gradients = accumulated(self.accumulate, self._batch_of(data, training=True), self._gradients_of)
+        gradients = accumulated(self.accumulate, self._inputs_of(data, training=True), self._gradients_of)
         gradients = replicas.summed(gradients)
         finite = self._finite(gradients)
         # A step that is no number must not reach the weights: they then show where it came from.
         gradients = [None if gradient is None else tf.where(finite, gradient, 0) for gradient in gradients]
         replicas.takes_sums(self.optimizer).apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        self._loss_tracker.update_state(tf.where(finite, 0.0, float("nan")), sample_weight=0.0)
-        return replicas.along_an_axis(self.get_metrics_result())
+        self._tracked_loss.update_state(tf.where(finite, 0.0, float("nan")), sample_weight=0.0)
+        return self._results(training=True)
 
     def _gradients_of(self, inputs):
         """Those of the loss (as the optimizer scales it) by the trainable weights; metrics take note of the batch."""
         with tf.GradientTape() as tape:
-            outputs = self._outputs_of(inputs, training=True)
-            loss = self.compute_loss(
-                x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
-            )
+            loss, update = self._loss_of(inputs)
             scaled = self.optimizer.scale_loss(loss)
-        self._update_metrics(inputs, outputs)
+        update()
         # Dense: of a sparse gradient with rows in common, added over replicas, optimizers square the parts, not the sum.
         return [
             None if gradient is None else tf.convert_to_tensor(gradient)
@@ -303,7 +325,41 @@ class DensityModel(Configurable, keras.Model):
         checked = [gradient for gradient in gradients if gradient is not None]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in checked])
 
+    def _inputs_of(self, data, training):
+        """A batch as a dict, of the objective's where there is one."""
+        return self._batch_of(data, training) if self.objective is None else self.objective.batch(self, data, training)
+
+    def _loss_of(self, inputs):
+        """The loss of a training batch, and what updates the metrics."""
+        if self.objective is not None:
+            measured = self._measured(inputs, training=True)
+            return self._mean(*measured["loss"]) + self._regularisation(), lambda: self._measures.update(measured)
+        outputs = self._outputs_of(inputs, training=True)
+        loss = self.compute_loss(
+            x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
+        )
+        return loss, lambda: self._update_metrics(inputs, outputs)
+
+    def _measured(self, inputs, training):
+        call = lambda: self.objective.measure(self, inputs, training)  # noqa: E731
+        return at_rounded_weights(self, self.weight_grids, call) if self.weight_grids else call()
+
+    def _results(self, training):
+        found = self.get_metrics_result() if self.objective is None else self._measures.results(training)
+        return replicas.along_an_axis(found)
+
+    @property
+    def _tracked_loss(self):
+        return self._loss_tracker if self.objective is None else self._measures.means["loss"]
+
+    @property
+    def _measures(self) -> Measures | None:
+        return self.__dict__.get("_ar_zoo_measures")
+
     def test_step(self, data):
+        if self.objective is not None:
+            self._measures.update(self._measured(self._inputs_of(data, training=False), training=False))
+            return self._results(training=False)
         inputs = self._batch_of(data, training=False)
         return self._update_metrics(inputs, self._outputs_of(inputs, training=False))
 

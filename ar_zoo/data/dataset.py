@@ -8,30 +8,31 @@ import hashlib
 
 import numpy as np
 
-KINDS = ("image", "sound", "text", "table", "series")
+KINDS = ("image", "sound", "text", "table", "series", "answers")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
     """One part (train, valid or test) of a data set.
 
-    `len(data)` counts images, clips, characters, rows of a table, or series.
+    `len(data)` counts images, clips, characters, rows of a table, series, or prompts.
 
     Tables and series are standardised: `values = (raw - mean) / scale`, with the mean and the standard deviation of the
     train part, whichever part this is. Log-likelihoods of `values` are nats in units of `scale`; in the units of `raw`
     an event of a table has `log_scale` nats less, and so has each number of a series.
 
     Attributes:
-        kind: "image", "sound", "text", "table" or "series".
+        kind: "image", "sound", "text", "table", "series" or "answers".
         values: images: uint8 [N, H, W, C]; sound: float32 [samples] in [-1, 1], all clips end to end; text: a str;
-            tables: float32 [N, D], an event a row; series: float32 [numbers], all series end to end.
+            tables: float32 [N, D], an event a row; series: float32 [numbers], all series end to end; answers: texts [N, C],
+            of `columns`: "prompt", "answer" and perhaps "rejected".
         labels: int32 [N], an index into `classes`, or None.
         classes: the labels' names, or None.
         lengths: sound and series: int32 [clips], how long each is; otherwise None.
         sample_rate: sound: samples per second, where it is known; otherwise None.
         raw: tables and series: the numbers as they were read, float64; otherwise None.
         mean, scale: tables: float64 [D]; series: float64 []; otherwise None.
-        columns: tables: the columns' names, where they have any; otherwise None.
+        columns: tables: the columns' names, where they have any; answers: what the texts of a row are; otherwise None.
         source: what was read, for people.
 
     Raises:
@@ -104,6 +105,7 @@ class Data:
         """SHA-256 of the values' bytes (of a text's UTF-8; of a table's or series' raw numbers), as 64 hexadecimal
         digits: what a manifest records."""
         values = self.values if self.raw is None else self.raw
+        values = "\0".join(values.ravel()) if self.kind == "answers" else values
         values = values.encode("utf-8") if isinstance(values, str) else np.ascontiguousarray(values)
         return hashlib.sha256(values).hexdigest()
 

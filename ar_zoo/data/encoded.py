@@ -48,6 +48,10 @@ def encode(model, part, window=None, labels=False) -> Examples:
     Example:
         >>> encode(model, ar_zoo.data.read("shipped:digits"), labels=True).training(16, seed=0)
     """
+    if part.kind == "answers":
+        raise ValueError(
+            f"{part.source} holds prompts and answers: give the recipe an objective that learns them, such as Supervised()."
+        )
     context = {}
     if labels:
         if part.labels is None:

@@ -14,9 +14,9 @@ import numpy as np
 from ar_zoo.data import dataset, splits
 
 FORMS = (
-    "shipped:digits, shipped:emoji, shipped:speech, shipped:text, shipped:cancer or shipped:sunspots; a path to an "
-    ".npz, .csv or .txt file; a path to a folder of WAV or PNG files; sklearn:breast_cancer; a TensorFlow Datasets name such as "
-    "mnist, cifar10 or tfds:ljspeech"
+    "shipped:digits, shipped:emoji, shipped:speech, shipped:text, shipped:cancer, shipped:sunspots or shipped:sums; a "
+    "path to an .npz, .csv, .jsonl or .txt file; a path to a folder of WAV or PNG files; sklearn:breast_cancer; a TensorFlow "
+    "Datasets name such as mnist, cifar10 or tfds:ljspeech"
 )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ar_zoo.data import from_csv, from_folders, from_npz, from_sklearn, from_text, from_tfds, splits
+from ar_zoo.data import from_csv, from_folders, from_jsonl, from_npz, from_sklearn, from_text, from_tfds, splits
 from ar_zoo.data.binarize import binarized
 from ar_zoo.data.dataset import KINDS, Data
 
@@ -18,8 +18,9 @@ SHIPPED = {
     "text": "text_train.txt",
     "cancer": "cancer.npz",
     "sunspots": "sunspots.npz",
+    "sums": "sums_train.jsonl",
 }
-_SUFFIXES = (".npz", ".txt", ".csv", *from_folders.SOUND_SUFFIXES, *from_folders.IMAGE_SUFFIXES)
+_SUFFIXES = (".npz", ".txt", ".csv", ".jsonl", *from_folders.SOUND_SUFFIXES, *from_folders.IMAGE_SUFFIXES)
 _FOLDER = Path(__file__).parent / "shipped"
 
 
@@ -35,9 +36,10 @@ def read(
 
     | source | read as |
     |---|---|
-    | "shipped:digits", and so emoji, speech, text, cancer, sunspots | small real data inside the package |
+    | "shipped:digits", and so emoji, speech, text, cancer, sunspots, sums | small real data inside the package |
     | an `.npz` file | images, sound, a table or series; the layouts are in `from_npz.py` |
     | a `.csv` file | a table, or of one column a series; `X_train.csv` finds `X_valid.csv` |
+    | a `.jsonl` file | prompts and answers, `{"prompt": …, "answer": …, "rejected": …}` a line; `X_train.jsonl` finds the others |
     | a `.txt` file | text; `X_train.txt` finds `X_valid.txt` |
     | a folder | of `*train*.txt`, `*valid*.txt`; of WAV or FLAC files; or of PNG or JPEG files, folders are classes |
     | "sklearn:NAME" | a table that scikit-learn ships, in an order drawn from seed 0; it must be installed |
@@ -49,7 +51,8 @@ def read(
         source: what to read.
         split: "train", "valid" or "test". Without a validation part "valid" is the test part, and without either, the
             last 10 % of the train part (every tenth file of a folder), which "train" then leaves out.
-        kind: "image", "sound", "text", "table" or "series": which to take of a source that has several, and a check on the others.
+        kind: "image", "sound", "text", "table", "series" or "answers": which to take of a source that has several, and a
+            check on the others.
         sample_rate: samples per second that sound must have, and that sound has which does not tell. Nothing is
             resampled.
         binarize: images become black and white, at random from one seed, through the parts in the order train, valid,
@@ -111,8 +114,10 @@ def _read_path(path: Path, split: str, kind: str | None, sample_rate: int | None
         return from_text.read_text(path, split)
     if path.suffix.lower() == ".csv":
         return from_csv.read_csv(path, split, kind)
+    if path.suffix.lower() == ".jsonl":
+        return from_jsonl.read_jsonl(path, split)
     raise ValueError(
-        f"source {path}: a file must be .npz, .csv or .txt (sound and images come as a folder of files); got "
+        f"source {path}: a file must be .npz, .csv, .jsonl or .txt (sound and images come as a folder of files); got "
         f"{path.suffix or 'no suffix'}. Accepted: {from_tfds.FORMS}."
     )
 

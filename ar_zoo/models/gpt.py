@@ -27,6 +27,7 @@ class GPT(Decoder):
             head=Categorical(5), max_sites=12, num_layers=2, units=16, num_heads=4, num_kv_heads=2, positions="learned"
         ),
         "kjv": dict(head=Categorical(62), max_sites=256, num_layers=6, units=192, num_heads=6, positions="rotary"),
+        "sums": dict(head=Categorical(13), max_sites=16, num_layers=3, units=64, num_heads=4, positions="rotary"),
         "benchmark": dict(head=Categorical(256), max_sites=512, num_layers=6, units=256, num_heads=8),
         # In their published sizes. GPT-1's vocabulary has no symbol to start with.
         "gpt1": dict(head=Categorical(40478), max_sites=512, order="post"),

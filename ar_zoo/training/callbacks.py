@@ -38,18 +38,27 @@ class AveragedEvaluation(keras.callbacks.Callback):
 
 
 class BestPreset(keras.callbacks.Callback):
-    """Keeps the preset folder with the lowest validation bits per dimension, of equal ones (where what is trained has no part
-    in them, as draft heads have not) the last. Runs before `Checkpoint`."""
+    """Keeps the preset folder with the lowest validation bits per dimension, or what `monitor` names, of equal ones (where what
+    is trained has no part in them, as draft heads have not) the last. Runs before `Checkpoint`."""
 
-    def __init__(self, folder, checkpoint: Checkpoint, averaging: AveragedEvaluation, write):
+    def __init__(
+        self,
+        folder,
+        checkpoint: Checkpoint,
+        averaging: AveragedEvaluation,
+        write,
+        monitor="val_bits_per_dim",
+        largest=False,
+    ):
         super().__init__()
         self.folder, self.checkpoint, self.averaging, self.write = folder, checkpoint, averaging, write
+        self.monitor, self.sign = monitor, -1 if largest else 1
 
     def on_epoch_end(self, epoch, logs=None):
-        value = (logs or {}).get("val_bits_per_dim")
-        if value is None or not value <= self.checkpoint.best:
+        value = (logs or {}).get(self.monitor)
+        if value is None or not self.sign * value <= self.checkpoint.best:
             return
-        self.checkpoint.best, self.checkpoint.best_epoch = float(value), epoch + 1
+        self.checkpoint.best, self.checkpoint.best_epoch = self.sign * float(value), epoch + 1
         if not self.checkpoint.writes:
             return
         with self.averaging.averaged():

@@ -15,6 +15,7 @@ from ar_zoo.core.registry import unknown_name
 from ar_zoo.training.optimizers import OPTIMIZERS, SCHEDULES
 from ar_zoo.training.status import INTERRUPTED, LEFT, REFUSED, STRATEGIES, WorkersLeft
 from ar_zoo.training.step import PRECISIONS
+from ar_zoo.training.token_objective import TokenObjective
 
 # Fields of a recipe that its command line may change, and how they are told.
 _FIELDS = {
@@ -76,11 +77,12 @@ class Recipe:
         binarize: images are made black and white, as `ar_zoo.data.read` does it.
         shift: images are moved by up to this many pixels each way, at random.
         licence: of what is trained on the source.
-        start: a preset to go on from; its own alphabet and arguments stay, but for `overrides`. `--from` takes its place, and of
-            a recipe without it leaves `overrides` out.
+        start: a preset to go on from, or a recipe, which is trained first; the start's alphabet and arguments stay, but for
+            `overrides`. `--from` takes its place, and of a recipe without it leaves `overrides` out.
         freeze: a regular expression for the paths of weights that stay as they are.
         lora: rank of adapters (LoRA) that are trained in the place of the weights; `None` for none.
         lora_on: a regular expression for the layers that get one.
+        objective: what is minimised in place of the negative log-likelihood, `Supervised()`, `DPO()`, …
     """
 
     name: str
@@ -120,6 +122,7 @@ class Recipe:
     freeze: str | None = None
     lora: int | None = None
     lora_on: str = ""
+    objective: TokenObjective | None = None
 
     def main(self, arguments: list[str] | None = None, known_as: str | None = None) -> int:
         """The command line of one recipe, which `ar-zoo train` knows as `known_as`, its name or its file."""

@@ -19,11 +19,12 @@ class StopWhenAsked(keras.callbacks.Callback):
 
     Args:
         checkpoint: the run's; it runs before this.
+        between_epochs: whether it may stop only there.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
+    def __init__(self, checkpoint: Checkpoint, between_epochs: bool = False):
         super().__init__()
-        self.checkpoint, self.asked, self._before = checkpoint, False, None
+        self.checkpoint, self.between_epochs, self.asked = checkpoint, between_epochs, False
 
     @contextlib.contextmanager
     def listening(self):
@@ -41,7 +42,8 @@ class StopWhenAsked(keras.callbacks.Callback):
         self.asked = True
 
     def on_train_batch_end(self, batch, logs=None):
-        self._stop_if_asked()
+        if not self.between_epochs:
+            self._stop_if_asked()
 
     def on_epoch_end(self, epoch, logs=None):
         self._stop_if_asked()
@@ -125,19 +127,15 @@ def first_not_finite(model, batch) -> str | None:
     try:
         for layer in layers:
             object.__setattr__(layer, "call", watched(layer, layer.call))
-        inputs = model._batch_of(batch, training=True)
         with tf.GradientTape() as tape:
-            outputs = model._outputs_of(inputs, training=True)
-            loss = model.compute_loss(
-                x=inputs["x"], y_pred=outputs, sample_weight=inputs["sample_weight"], mask=inputs["mask"]
-            )
+            loss, _ = model._loss_of(model._inputs_of(batch, training=True))
     finally:
         for layer in layers:
             object.__delattr__(layer, "call")
     if found:
         return found[0]
-    if not _finite(outputs) or not _finite(loss):
-        return "what the model makes of its layers" if not _finite(outputs) else "the head's likelihood"
+    if not _finite(loss):
+        return "the loss that is made of the layers' outputs"
     weights = model.trainable_weights
     for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
         if gradient is not None and not _finite(gradient):

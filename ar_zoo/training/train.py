@@ -24,11 +24,12 @@ from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.optimizers import make_optimizer
 from ar_zoo.training.patience import Patience
 from ar_zoo.training.quantization import quantization_aware
-from ar_zoo.training.recipe import Recipe
+from ar_zoo.training.recipe import Recipe, find_recipe, list_recipes
 from ar_zoo.training.status import Interrupted, WorkersLeft
 from ar_zoo.training.step import check_step, policy_of, set_step
 from ar_zoo.training.strategies import is_chief, make_strategy
 from ar_zoo.training.survival import StopWhenAsked, StopWhenDiverged
+from ar_zoo.training.token_objective import Stage
 
 _SMOKE_STEPS = 4
 _NO_END = 1_000_000  # epochs of a run that its time ends
@@ -59,8 +60,8 @@ def train(
     Args:
         recipe: what to train.
         data: path or name that takes the place of the recipe's public source.
-        out: the run's folder: `log.csv`, `tensorboard/`, `checkpoints/`, `best/` (a preset that `ar_zoo.load` reads) and
-            `recipe.json`. Several hosts must all see it.
+        out: the run's folder: `log.csv`, `tensorboard/`, `checkpoints/`, `best/` (a preset that `ar_zoo.load` reads),
+            `recipe.json`, and `start/`, the run of the recipe that it goes on from, if that is one. Several hosts must all see it.
         epochs: in place of the recipe's.
         strategy: `"one"` device, `"mirrored"` for all local ones, `"multiworker"` for the hosts of the environment's TF_CONFIG,
             or `"tpu"`. The batch is the recipe's in every case, shared by the replicas: the weights come out the same.
@@ -103,13 +104,23 @@ def train(
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
+    out = Path(out or Path("runs") / recipe.name)
+    if recipe.objective is not None and recipe.accumulate > 1:
+        raise ValueError(
+            f"`accumulate` must be 1 with an objective, whose rows may belong together; got {recipe.accumulate}."
+        )
+    if strategy == "multiworker" and _is_recipe(recipe.start):
+        raise ValueError(
+            f"{recipe.name} goes on from the recipe {recipe.start}, which several workers cannot train first: do that, and give "
+            "--from its best preset."
+        )
+    begun = _begun(recipe, out, dict(smoke=smoke, seed=seed, jit_compile=jit_compile, verbose=verbose))
     overrides = dict(recipe.overrides) | ({"dtype": policy_of(recipe)} if policy_of(recipe) else {})
     keras.utils.set_random_seed(seed)
     with devices.scope():
-        if recipe.start is None:
-            model = _create(recipe, overrides, sets["train"])
-        else:
-            model = _load(recipe)
+        objective = recipe.objective and recipe.objective.loaded()
+        model = _load(recipe, begun) if begun else _create(recipe, overrides, sets["train"], objective)
+        if begun or getattr(objective, "head", None) is not None:
             sets = {split: _known_characters(model, part) for split, part in sets.items()}
         model.sample_rate = sets["train"].sample_rate or model.sample_rate
         model.standard = sets["train"].standard
@@ -118,7 +129,12 @@ def train(
         if recipe.freeze is not None:
             freeze_weights(model, recipe.freeze)
         grids = quantization_aware(model, qat)
-        examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
+        if objective is None:
+            examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
+            stage = Stage(None, examples)
+        else:
+            stage = objective.stage(model, sets, recipe, seed)
+        examples, model.objective = stage.examples, stage.objective
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
         more |= {"clock": clock if clock != "wall" else None, "freeze": recipe.freeze, "lora": recipe.lora}
         more = {name: value for name, value in more.items() if value is not None}
@@ -133,18 +149,23 @@ def train(
         optimizer = make_optimizer(recipe, model, total_steps)
         model.compile(optimizer, jit_compile=jit_compile, steps_per_execution=execution)
         model._maybe_symbolic_build()
-        out = Path(out or Path("runs") / recipe.name)
         if is_chief(devices):
             _claim(out, recipe, source, epochs, seed, more)
-        checkpoint = Checkpoint(out / "checkpoints", 60 * save_minutes, is_chief(devices))
+        # What a stage does at the start of an epoch is not done again in its middle.
+        every = float("inf") if stage.callbacks else 60 * save_minutes
+        checkpoint = Checkpoint(out / "checkpoints", every, is_chief(devices))
         checkpoint.restore(model)
-    averaging, asked, budget = AveragedEvaluation(), StopWhenAsked(checkpoint), []
+    averaging, asked, budget = AveragedEvaluation(), StopWhenAsked(checkpoint, between_epochs=bool(stage.callbacks)), []
     patience = Patience(recipe.patience, checkpoint)
+    for callback in stage.callbacks:
+        callback.averaging = averaging
     if minutes:
         rates = recipe.learning_rate, recipe.final_rate, recipe.warmup_steps, recipe.schedule
         budget = [TimeBudget(60 * minutes, checkpoint, clock, *rates)]
 
-    def write(model, folder, epoch, bits):
+    best = ("val_bits_per_dim", False) if objective is None else objective.best
+
+    def write(model, folder, epoch, value):
         facts = {
             "name": recipe.model,
             "recipe": recipe.name,
@@ -152,10 +173,10 @@ def train(
             "licence": recipe.licence,
             "about": recipe.about,
         }
-        facts["metrics"] = {"valid_bits_per_dim": round(bits, 5)}
-        if recipe.vocabulary:
+        facts["metrics"] = {best[0].replace("val_", "valid_"): round(value, 5)}
+        if recipe.vocabulary and sets["valid"].kind == "text":
             share = len(examples["valid"].x) / len(sets["valid"])
-            facts["metrics"]["valid_bits_per_character"] = round(bits * share, 5)
+            facts["metrics"]["valid_bits_per_character"] = round(value * share, 5)
         facts["data"] = {
             split: {"source": Path(part.source).name, "sha256": part.sha256} for split, part in sets.items()
         }
@@ -171,7 +192,7 @@ def train(
 
     def fit(until, steps_per_epoch):
         """From where the checkpoint stands."""
-        best, logs, table = BestPreset(out / "best", checkpoint, averaging, write), [], None
+        keeper, logs, table = BestPreset(out / "best", checkpoint, averaging, write, *best), [], None
         if is_chief(devices):
             table = keras.callbacks.CSVLogger(str(out / "log.csv"), append=checkpoint.epochs_done > 0)
             logs = [table, keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False)]
@@ -185,7 +206,7 @@ def train(
                 initial_epoch=checkpoint.epochs_done,
                 validation_data=validation,
                 verbose=verbose if is_chief(devices) else 0,
-                callbacks=[averaging, best, diverged, checkpoint, asked, patience, *budget, *logs],
+                callbacks=[averaging, *stage.callbacks, keeper, diverged, checkpoint, asked, patience, *budget, *logs],
             )
         finally:
             if table is not None and table.csv_file is not None:
@@ -227,17 +248,22 @@ def _epochs(recipe, epochs, smoke, minutes) -> int:
     return epochs
 
 
-def _create(recipe, overrides, part):
-    """The model; one for text takes its alphabet or its tokens from the training part, one with a palette as many colours,
-    one for tables the number of columns."""
+def _create(recipe, overrides, part, objective=None):
+    """The model; one for text takes its alphabet or its tokens from the training part, or its head from its teacher, one with a
+    palette as many colours, one for tables the number of columns."""
+    if getattr(objective, "head", None) is not None:
+        return create(recipe.model, **overrides | {"head": objective.head})
     preset = find(recipe.model)[1]
     head = (preset | overrides).get("head")
     if part.kind == "table" and "event_shape" in preset:
         overrides["event_shape"] = part.values.shape[1:]
-    if part.kind == "text" and recipe.vocabulary:
-        overrides["head"] = type(head).from_text(part.values, recipe.vocabulary)
-    elif part.kind == "text" and hasattr(head, "from_text") and not hasattr(head, "tokenizer"):
-        overrides["head"] = type(head).from_text(part.values)
+    text = part.values if part.kind == "text" else None
+    if part.kind == "answers":
+        text = "".join([*part.values.ravel(), getattr(objective, "end", "")])
+    if text and recipe.vocabulary:
+        overrides["head"] = type(head).from_text(text, recipe.vocabulary)
+    elif text and hasattr(head, "from_text") and not hasattr(head, "tokenizer"):
+        overrides["head"] = type(head).from_text(text)
     elif hasattr(head, "from_images"):
         overrides["head"] = type(head).from_images(part.values, head.num_symbols)
     return create(recipe.model, **overrides)
@@ -256,8 +282,20 @@ def _changed(recipe, start, freeze, lora):
     return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
-def _load(recipe):
-    model = load(recipe.start, dtype=policy_of(recipe), **recipe.overrides)
+def _is_recipe(start) -> bool:
+    return start in list_recipes() and not Path(start).exists()
+
+
+def _begun(recipe, out, how) -> str | None:
+    """The preset to go on from; where `start` names a recipe, that one is trained first, in a folder of this run's."""
+    if not _is_recipe(recipe.start):
+        return recipe.start
+    train(find_recipe(recipe.start), out=out / "start", **how)
+    return str(out / "start" / "best")
+
+
+def _load(recipe, begun):
+    model = load(begun, dtype=policy_of(recipe), **recipe.overrides)
     family = recipe.model.partition(".")[0]
     if model.family != family:
         raise ValueError(
@@ -283,7 +321,7 @@ def _known_characters(model, part):
 def _claim(out, recipe, source, epochs, seed, more):
     """Makes the run's folder, or checks that the one that is there is of the same run."""
     run = {"source": str(source), "epochs": epochs, "seed": seed, "recipe": dataclasses.asdict(recipe)} | more
-    run = json.loads(json.dumps(run, default=repr))
+    run = json.loads(json.dumps(run, default=lambda value: getattr(value, "__qualname__", repr(value))))
     path = out / "recipe.json"
     if path.is_file() and (differ := differences(json.loads(path.read_text()), run)):
         raise ValueError(

@@ -396,7 +396,10 @@ def test_folder_of_several_kinds_asks_for_one(tmp_path):
     ("arguments", "words"),
     [
         ({"split": "dev"}, "split must be one of 'train', 'valid', 'test'; got 'dev'"),
-        ({"kind": "pixels"}, "kind must be one of 'image', 'sound', 'text', 'table', 'series', or None; got 'pixels'"),
+        (
+            {"kind": "pixels"},
+            "kind must be one of 'image', 'sound', 'text', 'table', 'series', 'answers', or None; got 'pixels'",
+        ),
         ({"kind": "sound"}, "kind: shipped:digits holds image, but 'sound' is wanted"),
     ],
 )
@@ -412,7 +415,7 @@ def test_paths_that_are_no_data_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no image, sound or text files"):
         read(tmp_path)
     (tmp_path / "a.dat").touch()
-    with pytest.raises(ValueError, match=r"a file must be \.npz, \.csv or \.txt .* got \.dat"):
+    with pytest.raises(ValueError, match=r"a file must be \.npz, \.csv, \.jsonl or \.txt .* got \.dat"):
         read(tmp_path / "a.dat")
 
 

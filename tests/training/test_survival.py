@@ -210,7 +210,7 @@ def test_where_it_is_no_number():
     weight.assign(before)
     log_likelihoods = type(model).log_likelihoods
     model.log_likelihoods = lambda x, y: (log_likelihoods(model, x, y)[0] / 0.0, 5)
-    assert first_not_finite(model, batch) == "the head's likelihood"
+    assert first_not_finite(model, batch) == "the loss that is made of the layers' outputs"
     model.log_likelihoods = lambda x, y: (keras.ops.sqrt(log_likelihoods(model, x, y)[0] * 0), 5)
     assert first_not_finite(model, batch).startswith("the gradient of ")
 
