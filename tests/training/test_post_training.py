@@ -122,10 +122,20 @@ def test_a_round_of_answers(stage, model):
         assert not held["old"][row, sites[-1] + 1 :].any()
     assert prompts == [sampler.prompts[place] for place in sampler.chosen(5) for _ in range(4)]
     assert len({tuple(row) for row in held["x"][:4].tolist()}) > 1, "a group's answers differ"
-    sampler.draw(6)
-    assert not np.array_equal(stage.objective.rollouts["x"], held["x"])
+    sampler.draw(25)
     sampler.draw(5)
     np.testing.assert_array_equal(stage.objective.rollouts["x"], held["x"])
+
+
+def test_rounds_have_noise_of_their_own(stage, model, monkeypatch):
+    """The same prompts are answered otherwise in another round."""
+    sampler, drawn = stage.callbacks[0], []
+    sampler.set_model(model)
+    monkeypatch.setattr(sampler, "chosen", lambda number: [0, 1, 2, 3])
+    for number in (5, 6):
+        sampler.draw(number)
+        drawn.append(stage.objective.rollouts["x"].numpy())
+    assert not np.array_equal(*drawn)
 
 
 def test_every_prompt_has_its_turn(stage):
