@@ -100,14 +100,14 @@ class DensityModel(Configurable, keras.Model):
 
     @property
     def objective(self):
-        """The `ar_zoo.core.objective.Objective` that `fit` minimises; `None` for the negative log-likelihood."""
+        """The `ar_zoo.core.objective.Objective` that `fit` minimises; `None` for the negative log-likelihood. Set
+        it before `compile`."""
         return self._measures and self._measures.objective
 
     @objective.setter
     def objective(self, value):
         check_objective(value)
         self.__dict__["_ar_zoo_measures"] = value and Measures(value)
-        self.train_function = self.test_function = None
 
     @property
     def metrics(self):

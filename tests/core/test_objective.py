@@ -69,6 +69,7 @@ def test_without_it_the_likelihood_is_back(model):
     model.objective = FewOf(1)
     assert set(model.evaluate(X, verbose=0, return_dict=True)) == {"loss", "sites", "rows"}
     model.objective = None
+    model.compile("sgd", jit_compile=False)
     assert model.evaluate(X, verbose=0, return_dict=True) == pytest.approx(before)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from ar_zoo.core.pretrained import read_manifest
 from ar_zoo.data import read
 from ar_zoo.training import DPO, Distill, PolicyGradient, Recipe, Supervised, train
 from ar_zoo.training.answers import GreedyAnswers, completed, rewards_of
+from ar_zoo.training.callbacks import BestPreset
 from ar_zoo.training.policy import Rollouts
 from tests.training import runs
 
@@ -122,10 +125,20 @@ def test_a_round_of_answers(stage, model):
         assert not held["old"][row, sites[-1] + 1 :].any()
     assert prompts == [sampler.prompts[place] for place in sampler.chosen(5) for _ in range(4)]
     assert len({tuple(row) for row in held["x"][:4].tolist()}) > 1, "a group's answers differ"
-    sampler.draw(6)
-    assert not np.array_equal(stage.objective.rollouts["x"], held["x"])
+    sampler.draw(25)
     sampler.draw(5)
     np.testing.assert_array_equal(stage.objective.rollouts["x"], held["x"])
+
+
+def test_rounds_have_noise_of_their_own(stage, model, monkeypatch):
+    """The same prompts are answered otherwise in another round."""
+    sampler, drawn = stage.callbacks[0], []
+    sampler.set_model(model)
+    monkeypatch.setattr(sampler, "chosen", lambda number: [0, 1, 2, 3])
+    for number in (5, 6):
+        sampler.draw(number)
+        drawn.append(stage.objective.rollouts["x"].numpy())
+    assert not np.array_equal(*drawn)
 
 
 def test_every_prompt_has_its_turn(stage):
@@ -151,6 +164,17 @@ def test_what_does_not_fit(model, data):
     long = dataclasses.replace(POLICY, num_tokens=9)
     with pytest.raises(ValueError, match=r"`num_tokens` must leave room for prompts of 4 symbols in the 12 .*; got 9"):
         long.stage(model, sets, dataclasses.replace(SUMS, batch_size=16), seed=0)
+
+
+def test_the_largest_is_kept():
+    """Of equal ones the last."""
+    written, averaging = [], SimpleNamespace(averaged=contextlib.nullcontext)
+    write = lambda model, folder, epoch, value: written.append((epoch, value))  # noqa: E731
+    keep = BestPreset("folder", SimpleNamespace(best=np.inf), averaging, write, "val_reward", True)
+    keep.set_model(None)
+    for epoch, value in enumerate([0.25, 0.125, 0.5, 0.5]):
+        keep.on_epoch_end(epoch, {"val_reward": value, "val_bits_per_dim": 1.0})
+    assert written == [(1, 0.25), (3, 0.5), (4, 0.5)]
 
 
 TUNED = {
