@@ -38,9 +38,16 @@ def make_strategy(name: str, tpu: str | None = None, timeout: float = TIMEOUT):
         return tf.distribute.MirroredStrategy()
     if name == "tpu":
         return _on_tpu(tpu)
-    workers, index = read_cluster(os.environ.get("TF_CONFIG"))
-    meet(workers, index, timeout)
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    return _on_workers(*read_cluster(os.environ.get("TF_CONFIG")), timeout)
+
+
+def wait_for_all(strategy) -> None:
+    """Returns when all workers have come here."""
+    import tensorflow as tf
+
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        add = lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0))  # noqa: E731
+        strategy.run(tf.function(add))
 
 
 def is_chief(strategy) -> bool:
@@ -120,6 +127,19 @@ def _answers(worker: str) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=2):
         return True
     return False
+
+
+_made = {}
+
+
+def _on_workers(workers, index, timeout):
+    """The one strategy over them: a process cannot introduce itself twice."""
+    import tensorflow as tf
+
+    if not _made:
+        meet(workers, index, timeout)
+        _made[tuple(workers), index] = tf.distribute.MultiWorkerMirroredStrategy()
+    return _made[tuple(workers), index]
 
 
 def _on_tpu(name):

@@ -27,7 +27,7 @@ from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe, find_recipe, list_recipes
 from ar_zoo.training.status import Interrupted, WorkersLeft
 from ar_zoo.training.step import check_step, policy_of, set_step
-from ar_zoo.training.strategies import is_chief, make_strategy
+from ar_zoo.training.strategies import is_chief, make_strategy, wait_for_all
 from ar_zoo.training.survival import StopWhenAsked, StopWhenDiverged
 from ar_zoo.training.token_objective import Stage
 
@@ -109,12 +109,7 @@ def train(
         raise ValueError(
             f"`accumulate` must be 1 with an objective, whose rows may belong together; got {recipe.accumulate}."
         )
-    if strategy == "multiworker" and _is_recipe(recipe.start):
-        raise ValueError(
-            f"{recipe.name} goes on from the recipe {recipe.start}, which several workers cannot train first: do that, and give "
-            "--from its best preset."
-        )
-    begun = _begun(recipe, out, dict(smoke=smoke, seed=seed, jit_compile=jit_compile, verbose=verbose))
+    begun = _begun(recipe, devices, out, dict(smoke=smoke, seed=seed, jit_compile=jit_compile, verbose=verbose))
     overrides = dict(recipe.overrides) | ({"dtype": policy_of(recipe)} if policy_of(recipe) else {})
     keras.utils.set_random_seed(seed)
     with devices.scope():
@@ -282,15 +277,13 @@ def _changed(recipe, start, freeze, lora):
     return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
-def _is_recipe(start) -> bool:
-    return start in list_recipes() and not Path(start).exists()
-
-
-def _begun(recipe, out, how) -> str | None:
+def _begun(recipe, devices, out, how) -> str | None:
     """The preset to go on from; where `start` names a recipe, that one is trained first, in a folder of this run's."""
-    if not _is_recipe(recipe.start):
+    if recipe.start not in list_recipes() or Path(recipe.start).exists():
         return recipe.start
-    train(find_recipe(recipe.start), out=out / "start", **how)
+    if is_chief(devices):
+        train(find_recipe(recipe.start), out=out / "start", **how)
+    wait_for_all(devices)
     return str(out / "start" / "best")
 
 
