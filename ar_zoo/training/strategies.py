@@ -35,10 +35,11 @@ def make_strategy(name: str, tpu: str | None = None, timeout: float = TIMEOUT):
     if name == "one":
         return tf.distribute.get_strategy()
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
+        return _once(name, tf.distribute.MirroredStrategy)
     if name == "tpu":
-        return _on_tpu(tpu)
-    return _on_workers(*read_cluster(os.environ.get("TF_CONFIG")), timeout)
+        return _once((name, tpu), lambda: _on_tpu(tpu))
+    workers, index = read_cluster(os.environ.get("TF_CONFIG"))
+    return _once((name, *workers), lambda: _on_workers(workers, index, timeout))
 
 
 def wait_for_all(strategy) -> None:
@@ -132,14 +133,18 @@ def _answers(worker: str) -> bool:
 _made = {}
 
 
+def _once(key, make):
+    """One of a kind for the process: workers introduce themselves once, and two that share devices mix up their sums."""
+    if key not in _made:
+        _made[key] = make()
+    return _made[key]
+
+
 def _on_workers(workers, index, timeout):
-    """The one strategy over them: a process cannot introduce itself twice."""
     import tensorflow as tf
 
-    if not _made:
-        meet(workers, index, timeout)
-        _made[tuple(workers), index] = tf.distribute.MultiWorkerMirroredStrategy()
-    return _made[tuple(workers), index]
+    meet(workers, index, timeout)
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _on_tpu(name):
