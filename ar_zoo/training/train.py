@@ -20,9 +20,11 @@ from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, Checkpoint
 from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.optimizers import make_optimizer
+from ar_zoo.training.pace import Pace
 from ar_zoo.training.patience import Patience
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe
+from ar_zoo.training.samples import Samples
 from ar_zoo.training.step import check_step, policy_of, set_step
 
 _SMOKE_STEPS = 4
@@ -46,13 +48,15 @@ def train(
     clock: str = "wall",
     freeze: str | None = None,
     lora: int | None = None,
+    profile: bool = False,
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
     Args:
         recipe: what to train.
         data: path or name that takes the place of the recipe's public source.
-        out: the run's folder: `log.csv`, `tensorboard/`, `checkpoint.safetensors`, `best/` (a preset that
+        out: the run's folder: `log.csv` (its `data_wait` is the share of time
+            that steps waited for data), `tensorboard/`, `checkpoint.safetensors`, `best/` (a preset that
             `ar_zoo.load` reads) and `recipe.json`.
         epochs: in place of the recipe's.
         strategy: `"one"`, or `"mirrored"` for all local devices.
@@ -65,6 +69,7 @@ def train(
             not), and the learning rate falls to that end. The last epoch is cut short, and validated.
         steps: in an epoch, in place of a pass over the data.
         freeze, lora: in place of the recipe's.
+        profile: whether TensorBoard's profiler watches steps 3 to 12.
         clock: of `minutes`: `"wall"`, or `"cpu"` for those of all cores, which count the same on a machine that others use.
 
     Returns:
@@ -142,8 +147,11 @@ def train(
             save(model, folder, weights_dtype=recipe.weights_dtype, dtype="float32", **facts)
 
     augment = shift_images(recipe.shift) if recipe.shift else None
+    batches = examples["train"].training(recipe.batch_size, seed, done * steps, augment)
+    pace = Pace(recipe.batch_size * (recipe.window or model.num_sites))
+    samples = [Samples.of(recipe, out, averaging, examples["valid"])] if recipe.samples else []
     model.fit(
-        examples["train"].training(recipe.batch_size, seed, done * steps, **({"augment": augment} if augment else {})),
+        pace.timed(batches),
         shuffle=False,
         steps_per_epoch=steps,
         epochs=epochs,
@@ -152,12 +160,16 @@ def train(
         verbose=verbose,
         callbacks=[
             averaging,
+            pace,
             BestPreset(out / "best", checkpoint, averaging, write),
             checkpoint,
             patience,
             *budget,
             keras.callbacks.CSVLogger(str(out / "log.csv"), append=done > 0),
-            keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False),
+            keras.callbacks.TensorBoard(
+                str(out / "tensorboard"), write_graph=False, profile_batch=(3, 12) if profile else 0
+            ),
+            *samples,
         ],
     )
     return model
