@@ -35,7 +35,7 @@ MAY_IMPORT = {  # a folder or module of ar_zoo → what it may import of ar_zoo,
     "interop": ("ar_zoo.core", "ar_zoo.heads"),
     "sampling": ("ar_zoo.core", "ar_zoo.heads"),
     "models": ("ar_zoo.core", "ar_zoo.decoder", "ar_zoo.raster", "ar_zoo.layers", "ar_zoo.heads"),
-    "training": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics", "ar_zoo.sampling"),
+    "training": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics", "ar_zoo.sampling", "ar_zoo.drawing"),
     "export": ("ar_zoo.core", "ar_zoo.data", "ar_zoo.metrics", "ar_zoo.runtime"),  # it checks what it wrote
     "testing": ("ar_zoo.core",),
     "runtime": tuple(f"ar_zoo.core.{name}" for name in ("arguments", "noise", "files", "known", "subwords", "text")),

@@ -31,6 +31,7 @@ _FIELDS = {
     "weight_noise": dict(type=float, help="standard deviation of noise on the weights in training"),
     "scheduled_sampling": dict(type=float, help="share of known symbols that the model draws itself in the end"),
     "patience": dict(type=int, help="end after so many epochs without better validation"),
+    "samples": dict(type=int, help="how many events are drawn for TensorBoard after each epoch"),
 }
 
 
@@ -71,6 +72,7 @@ class Recipe:
         scheduled_sampling: share of the symbols before a site that the model draws itself, reached at the end of training; of
             text, tokens and sound. A step then takes two passes, and its bits are those given such symbols.
         patience: epochs without better validation after which training ends; `None` for none.
+        samples: how many events are drawn for TensorBoard after each epoch.
         average: decay of the running mean of the weights that is evaluated and saved; `None` for the weights as
             they are.
         weights_dtype: how the best preset stores its weights, `"float16"` for half the size; `None` for as they are.
@@ -113,6 +115,7 @@ class Recipe:
     weight_noise: float = 0.0
     scheduled_sampling: float = 0.0
     patience: int | None = None
+    samples: int = 0
     average: float | None = 0.999
     weights_dtype: str | None = None
     binarize: bool = False
@@ -184,6 +187,7 @@ def _run(recipe, options, arguments, known_as) -> int:
         lora=options.lora,
         tpu=options.tpu,
         save_minutes=options.save_minutes,
+        profile=options.profile,
     )
     return 0
 
@@ -248,6 +252,7 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         metavar="RANK",
         help="train adapters of this rank, and not the matrices; the result holds the sum",
     )
+    parser.add_argument("--profile", action="store_true", help="have TensorBoard's profiler watch steps 3 to 12")
     for name, how in _FIELDS.items():
         about = f"{how['help']} (default {getattr(recipe, name)})"
         parser.add_argument(f"--{name.replace('_', '-')}", **how | {"help": about})

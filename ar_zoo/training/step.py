@@ -18,6 +18,7 @@ def check_step(recipe, qat, minutes) -> None:
     arguments.multiples(recipe.accumulate, reason, batch_size=recipe.batch_size)
     arguments.rates(label_smoothing=recipe.label_smoothing, scheduled_sampling=recipe.scheduled_sampling)
     arguments.whole_or_none(patience=recipe.patience)
+    arguments.whole(0, samples=recipe.samples)
     if recipe.weight_noise:
         arguments.positive(weight_noise=recipe.weight_noise)
     other = [name for name, given in (("qat", qat), ("weight_noise", recipe.weight_noise)) if given]

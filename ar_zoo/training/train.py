@@ -22,9 +22,11 @@ from ar_zoo.training.checkpoint import Checkpoint
 from ar_zoo.training.finetune import add_lora
 from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.optimizers import make_optimizer
+from ar_zoo.training.pace import Pace
 from ar_zoo.training.patience import Patience
 from ar_zoo.training.quantization import quantization_aware
 from ar_zoo.training.recipe import Recipe, find_recipe, list_recipes
+from ar_zoo.training.samples import Samples
 from ar_zoo.training.status import Interrupted, WorkersLeft
 from ar_zoo.training.step import check_step, policy_of, set_step
 from ar_zoo.training.strategies import is_chief, make_strategy, wait_for_all
@@ -54,14 +56,16 @@ def train(
     lora: int | None = None,
     tpu: str | None = None,
     save_minutes: float = 5.0,
+    profile: bool = False,
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
     Args:
         recipe: what to train.
         data: path or name that takes the place of the recipe's public source.
-        out: the run's folder: `log.csv`, `tensorboard/`, `checkpoints/`, `best/` (a preset that `ar_zoo.load` reads),
-            `recipe.json`, and `start/`, the run of the recipe that it goes on from, if that is one. Several hosts must all see it.
+        out: the run's folder: `log.csv` (its `data_wait` is the share of time that steps waited for data), `tensorboard/`,
+            `checkpoints/`, `best/` (a preset that `ar_zoo.load` reads), `recipe.json`, and `start/`, the run of the recipe that it
+            goes on from, if that is one. Several hosts must all see it.
         epochs: in place of the recipe's.
         strategy: `"one"` device, `"mirrored"` for all local ones, `"multiworker"` for the hosts of the environment's TF_CONFIG,
             or `"tpu"`. The batch is the recipe's in every case, shared by the replicas: the weights come out the same.
@@ -76,6 +80,7 @@ def train(
         freeze, lora: in place of the recipe's.
         tpu: its name, for `strategy` `"tpu"`; `None` for the local one.
         save_minutes: between checkpoints, of which each epoch ends with one too.
+        profile: whether TensorBoard's profiler watches steps 3 to 12.
         clock: of `minutes`: `"wall"`, or `"cpu"` for those of all cores, which count the same on a machine that others use.
 
     Returns:
@@ -190,18 +195,34 @@ def train(
         keeper, logs, table = BestPreset(out / "best", checkpoint, averaging, write, *best), [], None
         if is_chief(devices):
             table = keras.callbacks.CSVLogger(str(out / "log.csv"), append=checkpoint.epochs_done > 0)
-            logs = [table, keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False)]
+            watched = (3, 12) if profile else 0
+            board = keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False, profile_batch=watched)
+            logs = [table, board]
+            logs += [Samples.of(recipe, out, averaging, examples["valid"])] if recipe.samples else []
+        pace = Pace(recipe.batch_size * (recipe.window or model.num_sites or model.max_sites or 1))
+        batches = data_from(checkpoint.steps)
         diverged = StopWhenDiverged(checkpoint, lambda step: next(iter(data_from(step))))
         try:
             model.fit(
-                data_from(checkpoint.steps),
+                pace.timed(batches) if strategy in ("one", "mirrored") else batches,
                 shuffle=False,
                 steps_per_epoch=steps_per_epoch,
                 epochs=until,
                 initial_epoch=checkpoint.epochs_done,
                 validation_data=validation,
                 verbose=verbose if is_chief(devices) else 0,
-                callbacks=[averaging, *stage.callbacks, keeper, diverged, checkpoint, asked, patience, *budget, *logs],
+                callbacks=[
+                    averaging,
+                    *stage.callbacks,
+                    pace,
+                    keeper,
+                    diverged,
+                    checkpoint,
+                    asked,
+                    patience,
+                    *budget,
+                    *logs,
+                ],
             )
         finally:
             if table is not None and table.csv_file is not None:

@@ -44,6 +44,12 @@ def log(folder) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+def figures(folder) -> list[dict]:
+    """The log without what depends on the machine."""
+    times = ("sites_per_second", "data_wait")
+    return [{name: value for name, value in row.items() if name not in times} for row in log(folder)]
+
+
 def checkpoint(folder) -> dict:
     """The newest."""
     return load_file(checkpoints(folder / "checkpoints")[0])

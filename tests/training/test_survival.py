@@ -87,7 +87,7 @@ def test_sigterm_saves_and_the_run_goes_on(data, finished, tmp_path, monkeypatch
     assert signal.getsignal(signal.SIGTERM) is handler
     train(runs.TINY, data=data, out=out, epochs=2, **QUIET)
     runs.assert_same_run(out, finished)
-    assert runs.log(out) == runs.log(finished)
+    assert runs.figures(out) == runs.figures(finished)
 
 
 def test_the_last_three_are_kept(finished):
@@ -350,7 +350,7 @@ def test_killed_again_and_again(tmp_path):
     assert kills >= KILLS // 2
     assert subprocess.run(command(tmp_path, data, killed), env=environment(), stdout=subprocess.DEVNULL).returncode == 0
     runs.assert_same_run(killed, whole)
-    assert runs.log(killed) == runs.log(whole)
+    assert runs.figures(killed) == runs.figures(whole)
 
 
 @pytest.mark.slow

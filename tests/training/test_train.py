@@ -130,7 +130,7 @@ def test_a_run_that_is_killed_in_the_middle_of_an_epoch_is_the_same_run(tmp_path
     for out in (killed, whole):
         assert start(out).wait() == 0
     runs.assert_same_run(killed, whole)
-    assert runs.log(killed) == runs.log(whole)
+    assert runs.figures(killed) == runs.figures(whole)
 
 
 def test_time_ends_a_run_and_a_run_that_it_ended_stays(data, tmp_path):
