@@ -126,9 +126,13 @@ class Recipe:
         """The command line of one recipe."""
         options = _parser(self).parse_args(arguments)
         given = {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
+        jit_compile = {"auto": "auto", "on": True, "off": False}[options.jit]
         from ar_zoo.training.train import train
 
         try:
+            if options.find_rate:
+                _find_rate(dataclasses.replace(self, **given), options, jit_compile)
+                return 0
             train(
                 dataclasses.replace(self, **given),
                 data=options.data,
@@ -137,7 +141,7 @@ class Recipe:
                 strategy=options.strategy,
                 smoke=options.smoke,
                 seed=options.seed,
-                jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
+                jit_compile=jit_compile,
                 qat=None if options.qat is None else read_scheme(options.qat),
                 start=options.start,
                 minutes=options.minutes,
@@ -149,6 +153,21 @@ class Recipe:
             print(f"error: {error}", file=sys.stderr)
             return 2
         return 0
+
+
+def _find_rate(recipe, options, jit_compile):
+    from ar_zoo.training.find_rate import find_rate
+    from ar_zoo.training.train import changed
+
+    recipe = changed(recipe, options.start, options.freeze, options.lora)
+    sweep = find_rate(
+        recipe, options.data or (recipe.shipped if options.smoke else None), options.seed, jit_compile=jit_compile
+    )
+    out = Path(options.out or Path("runs") / recipe.name)
+    picture = out.parent / f"{out.name}_rates.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    sweep.plot(picture)
+    print(f"learning rate {sweep.suggestion:.2g} (the recipe's: {recipe.learning_rate:.2g}); {picture.resolve()}")
 
 
 def _parser(recipe: Recipe) -> argparse.ArgumentParser:
@@ -191,6 +210,11 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         type=int,
         metavar="RANK",
         help="train adapters of this rank, and not the matrices; the result holds the sum",
+    )
+    parser.add_argument(
+        "--find-rate",
+        action="store_true",
+        help="train nothing: sweep the learning rate over a few steps, suggest one, and draw loss against rate (OUT_rates.png)",
     )
     parser.add_argument("--profile", action="store_true", help="have TensorBoard's profiler watch steps 3 to 12")
     for name, how in _FIELDS.items():

@@ -80,27 +80,14 @@ def train(
         raise ValueError(f"`clock` must be 'wall' or 'cpu'; got {clock!r}.")
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
-    recipe = _changed(recipe, start, freeze, lora)
+    recipe = changed(recipe, start, freeze, lora)
     check_step(recipe, qat, minutes)
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
-    overrides = dict(recipe.overrides) | ({"dtype": policy_of(recipe)} if policy_of(recipe) else {})
     keras.utils.set_random_seed(seed)
     with _strategy(strategy).scope():
-        if recipe.start is None:
-            model = _create(recipe, overrides, sets["train"])
-        else:
-            model = _load(recipe)
-            sets = {split: _known_characters(model, part) for split, part in sets.items()}
-        model.sample_rate = sets["train"].sample_rate or model.sample_rate
-        model.standard = sets["train"].standard
-        if recipe.lora is not None:
-            add_lora(model, recipe.lora, recipe.lora_on)
-        if recipe.freeze is not None:
-            freeze_weights(model, recipe.freeze)
-        grids = quantization_aware(model, qat)
-        examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
+        model, sets, examples, grids = prepare(recipe, sets, qat)
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
         more |= {"clock": clock if clock != "wall" else None, "freeze": recipe.freeze, "lora": recipe.lora}
         more = {name: value for name, value in more.items() if value is not None}
@@ -175,6 +162,23 @@ def train(
     return model
 
 
+def prepare(recipe: Recipe, sets: dict, qat=None) -> tuple:
+    """A recipe's model, the parts of the data that it knows, these as examples, and the grids of its weights (`qat`)."""
+    overrides = dict(recipe.overrides) | ({"dtype": policy_of(recipe)} if policy_of(recipe) else {})
+    model = _create(recipe, overrides, sets["train"]) if recipe.start is None else _load(recipe)
+    if recipe.start is not None:
+        sets = {split: _known_characters(model, part) for split, part in sets.items()}
+    model.sample_rate = sets["train"].sample_rate or model.sample_rate
+    model.standard = sets["train"].standard
+    if recipe.lora is not None:
+        add_lora(model, recipe.lora, recipe.lora_on)
+    if recipe.freeze is not None:
+        freeze_weights(model, recipe.freeze)
+    grids = quantization_aware(model, qat)
+    examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
+    return model, sets, examples, grids
+
+
 def _epochs(recipe, epochs, smoke, minutes) -> int:
     if minutes is not None:
         arguments.positive(minutes=minutes)
@@ -203,7 +207,7 @@ def _create(recipe, overrides, part):
     return create(recipe.model, **overrides)
 
 
-def _changed(recipe, start, freeze, lora):
+def changed(recipe, start, freeze, lora):
     """The recipe with what was given in the place of its own; one that starts from nothing has a rate for that."""
     slower = start is not None and recipe.start is None
     given = {
