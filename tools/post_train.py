@@ -66,12 +66,12 @@ def before(recipe, out: Path, measure: str, seed: int) -> float:
 
     import ar_zoo
     from ar_zoo.data import read
-    from ar_zoo.training.train import _create
+    from ar_zoo.training.prepare import create_for
 
     sets = {split: read(recipe.source, split) for split in ("train", "valid")}
     keras.utils.set_random_seed(seed)
     started = recipe.start is not None
-    model = ar_zoo.load(out / "start" / "best") if started else _create(recipe, {}, sets["train"], recipe.objective)
+    model = ar_zoo.load(out / "start" / "best") if started else create_for(recipe, {}, sets["train"], recipe.objective)
     stage = recipe.objective.stage(model, sets, recipe, seed)
     if measure == "val_reward":
         return stage.callbacks[-1].score(model)

@@ -1,8 +1,9 @@
-"""`list` and `train`: what there is, and more of it."""
+"""`list`, `train` and `plot`: what there is, more of it, and how that went."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ar_zoo.cli.start import start_tensorflow
 from ar_zoo.core.paths import shipped_folder
@@ -25,6 +26,16 @@ def add_to(command):
     ).add_argument
     add("name", help="a name of `ar-zoo list --recipes`, or a Python file that holds a RECIPE")
     add("arguments", nargs=argparse.REMAINDER, metavar="…", help="the recipe's options")
+
+    add = command(
+        "plot",
+        _plot,
+        "draw the curves of several runs into one PNG",
+        "runs/my_text",
+        "runs/adamw runs/lion --out optimizers.png",
+    ).add_argument
+    add("runs", nargs="+", metavar="RUN", help="a folder that `ar-zoo train` wrote")
+    add("--out", default="curves.png", help="the picture (default curves.png)")
 
 
 def _list(options):
@@ -54,3 +65,11 @@ def _train(options):
     from ar_zoo.training import find_recipe
 
     return find_recipe(options.name).main(options.arguments, options.name)
+
+
+def _plot(options):
+    start_tensorflow()
+    from ar_zoo.training.curves import plot_curves
+
+    plot_curves(options.runs, options.out)
+    print(Path(options.out).resolve())

@@ -98,7 +98,7 @@ class TimeBudget(keras.callbacks.Callback):
         return rate * min(1.0, risen)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.model.optimizer.learning_rate = self.rate(int(self.model.optimizer.iterations))
+        self.model.optimizer.learning_rate = self.rate(int(self.model.optimizer.iterations.numpy()))
 
     def on_train_batch_end(self, batch, logs=None):
         if self.share == 1.0:

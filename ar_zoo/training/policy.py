@@ -198,7 +198,7 @@ class Rollouts(keras.callbacks.Callback):
         self.drawn = False
 
     def on_train_batch_begin(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         if not self.drawn or step % self.steps == 0:
             self.draw(step // self.steps)
 

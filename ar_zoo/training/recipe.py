@@ -171,15 +171,19 @@ def _run(recipe, options, arguments, known_as) -> int:
     from ar_zoo.training.train import train
 
     given = {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
+    recipe, jit_compile = dataclasses.replace(recipe, **given), {"auto": "auto", "on": True, "off": False}[options.jit]
+    if options.find_rate:
+        _find_rate(recipe, options, jit_compile)
+        return 0
     train(
-        dataclasses.replace(recipe, **given),
+        recipe,
         data=options.data,
         out=options.out,
         epochs=options.epochs,
         strategy=options.strategy,
         smoke=options.smoke,
         seed=options.seed,
-        jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
+        jit_compile=jit_compile,
         qat=None if options.qat is None else read_scheme(options.qat),
         start=options.start,
         minutes=options.minutes,
@@ -190,6 +194,21 @@ def _run(recipe, options, arguments, known_as) -> int:
         profile=options.profile,
     )
     return 0
+
+
+def _find_rate(recipe, options, jit_compile):
+    from ar_zoo.training.find_rate import find_rate
+    from ar_zoo.training.train import changed
+
+    recipe = changed(recipe, options.start, options.freeze, options.lora)
+    sweep = find_rate(
+        recipe, options.data or (recipe.shipped if options.smoke else None), options.seed, jit_compile=jit_compile
+    )
+    out = Path(options.out or Path("runs") / recipe.name)
+    picture = out.parent / f"{out.name}_rates.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    sweep.plot(picture)
+    print(f"learning rate {sweep.suggestion:.2g} (the recipe's: {recipe.learning_rate:.2g}); {picture.resolve()}")
 
 
 def _parser(recipe: Recipe) -> argparse.ArgumentParser:
@@ -251,6 +270,11 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         type=int,
         metavar="RANK",
         help="train adapters of this rank, and not the matrices; the result holds the sum",
+    )
+    parser.add_argument(
+        "--find-rate",
+        action="store_true",
+        help="train nothing: sweep the learning rate over a few steps, suggest one, and draw loss against rate (OUT_rates.png)",
     )
     parser.add_argument("--profile", action="store_true", help="have TensorBoard's profiler watch steps 3 to 12")
     for name, how in _FIELDS.items():

@@ -12,26 +12,21 @@ import tensorflow as tf
 
 from ar_zoo.core import arguments
 from ar_zoo.core.files import atomic_path
-from ar_zoo.core.pretrained import load, save
+from ar_zoo.core.pretrained import save
 from ar_zoo.core.quantization import rounded_weights
-from ar_zoo.core.registry import create, find
 from ar_zoo.data import read, shift_images
-from ar_zoo.data.encoded import encode
 from ar_zoo.training.callbacks import AveragedEvaluation, BestPreset, TimeBudget
 from ar_zoo.training.checkpoint import Checkpoint
-from ar_zoo.training.finetune import add_lora
-from ar_zoo.training.finetune import freeze as freeze_weights
 from ar_zoo.training.optimizers import make_optimizer
 from ar_zoo.training.pace import Pace
 from ar_zoo.training.patience import Patience
-from ar_zoo.training.quantization import quantization_aware
+from ar_zoo.training.prepare import prepare
 from ar_zoo.training.recipe import Recipe, find_recipe, list_recipes
 from ar_zoo.training.samples import Samples
 from ar_zoo.training.status import Interrupted, WorkersLeft
-from ar_zoo.training.step import check_step, policy_of, set_step
+from ar_zoo.training.step import check_step, set_step
 from ar_zoo.training.strategies import is_chief, make_strategy, wait_for_all
 from ar_zoo.training.survival import StopWhenAsked, StopWhenDiverged
-from ar_zoo.training.token_objective import Stage
 
 _SMOKE_STEPS = 4
 _NO_END = 1_000_000  # epochs of a run that its time ends
@@ -97,7 +92,7 @@ def train(
         raise ValueError(f"`clock` must be 'wall' or 'cpu'; got {clock!r}.")
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
-    recipe = _changed(recipe, start, freeze, lora)
+    recipe = changed(recipe, start, freeze, lora)
     check_step(recipe, qat, minutes)
     devices = make_strategy(strategy, tpu)
     replicas = devices.num_replicas_in_sync
@@ -115,26 +110,10 @@ def train(
             f"`accumulate` must be 1 with an objective, whose rows may belong together; got {recipe.accumulate}."
         )
     begun = _begun(recipe, devices, out, dict(smoke=smoke, seed=seed, jit_compile=jit_compile, verbose=verbose))
-    overrides = dict(recipe.overrides) | ({"dtype": policy_of(recipe)} if policy_of(recipe) else {})
     keras.utils.set_random_seed(seed)
     with devices.scope():
-        objective = recipe.objective and recipe.objective.loaded()
-        model = _load(recipe, begun) if begun else _create(recipe, overrides, sets["train"], objective)
-        if begun or getattr(objective, "head", None) is not None:
-            sets = {split: _known_characters(model, part) for split, part in sets.items()}
-        model.sample_rate = sets["train"].sample_rate or model.sample_rate
-        model.standard = sets["train"].standard
-        if recipe.lora is not None:
-            add_lora(model, recipe.lora, recipe.lora_on)
-        if recipe.freeze is not None:
-            freeze_weights(model, recipe.freeze)
-        grids = quantization_aware(model, qat)
-        if objective is None:
-            examples = {split: encode(model, part, recipe.window, recipe.labels) for split, part in sets.items()}
-            stage = Stage(None, examples)
-        else:
-            stage = objective.stage(model, sets, recipe, seed)
-        examples, model.objective = stage.examples, stage.objective
+        model, sets, stage, grids = prepare(recipe, sets, qat, seed, begun)
+        examples, objective = stage.examples, stage.objective
         more = {"qat": qat, "from": start, "minutes": minutes, "steps": steps}
         more |= {"clock": clock if clock != "wall" else None, "freeze": recipe.freeze, "lora": recipe.lora}
         more = {name: value for name, value in more.items() if value is not None}
@@ -264,28 +243,7 @@ def _epochs(recipe, epochs, smoke, minutes) -> int:
     return epochs
 
 
-def _create(recipe, overrides, part, objective=None):
-    """The model; one for text takes its alphabet or its tokens from the training part, or its head from its teacher, one with a
-    palette as many colours, one for tables the number of columns."""
-    if getattr(objective, "head", None) is not None:
-        return create(recipe.model, **overrides | {"head": objective.head})
-    preset = find(recipe.model)[1]
-    head = (preset | overrides).get("head")
-    if part.kind == "table" and "event_shape" in preset:
-        overrides["event_shape"] = part.values.shape[1:]
-    text = part.values if part.kind == "text" else None
-    if part.kind == "answers":
-        text = "".join([*part.values.ravel(), getattr(objective, "end", "")])
-    if text and recipe.vocabulary:
-        overrides["head"] = type(head).from_text(text, recipe.vocabulary)
-    elif text and hasattr(head, "from_text") and not hasattr(head, "tokenizer"):
-        overrides["head"] = type(head).from_text(text)
-    elif hasattr(head, "from_images"):
-        overrides["head"] = type(head).from_images(part.values, head.num_symbols)
-    return create(recipe.model, **overrides)
-
-
-def _changed(recipe, start, freeze, lora):
+def changed(recipe, start, freeze, lora):
     """The recipe with what was given in the place of its own; one that starts from nothing has a rate for that."""
     slower = start is not None and recipe.start is None
     given = {
@@ -306,30 +264,6 @@ def _begun(recipe, devices, out, how) -> str | None:
         train(find_recipe(recipe.start), out=out / "start", **how)
     wait_for_all(devices)
     return str(out / "start" / "best")
-
-
-def _load(recipe, begun):
-    model = load(begun, dtype=policy_of(recipe), **recipe.overrides)
-    family = recipe.model.partition(".")[0]
-    if model.family != family:
-        raise ValueError(
-            f"`from` must be a preset of {family}, the recipe's family; {recipe.start} is of {model.family}."
-        )
-    return model
-
-
-def _known_characters(model, part):
-    """A text without the characters that the model it goes on from has never seen; says which."""
-    alphabet = getattr(model.head, "alphabet", None)
-    unknown = set(part.values) - set(alphabet) if part.kind == "text" and alphabet else None
-    if not unknown:
-        return part
-    text = part.values.translate({ord(letter): None for letter in unknown})
-    count, shown = len(part.values) - len(text), " ".join(map(repr, sorted(unknown)[:10]))
-    print(
-        f"{part.source}: {count:,} of {len(part.values):,} characters are left out, which the model does not know: {shown}"
-    )
-    return dataclasses.replace(part, values=text)
 
 
 def _claim(out, recipe, source, epochs, seed, more):

@@ -68,7 +68,10 @@ def model(start):
 
 def test_supervised(start, data):
     rows = runs.log(start)
-    assert set(rows[0]) == {"epoch", "loss", "bits_per_dim", "val_loss", "val_bits_per_dim", "val_reward"}
+    assert set(rows[0]) == {"epoch", "loss", "bits_per_dim", "val_loss", "val_bits_per_dim", "val_reward"} | {
+        "sites_per_second",
+        "data_wait",
+    }
     assert float(rows[1]["val_bits_per_dim"]) < float(rows[0]["val_bits_per_dim"])
     manifest = read_manifest(start / "best")
     assert manifest["metrics"] == {"valid_bits_per_dim": pytest.approx(float(rows[1]["val_bits_per_dim"]), abs=1e-4)}
@@ -170,7 +173,7 @@ def test_the_largest_is_kept():
     """Of equal ones the last."""
     written, averaging = [], SimpleNamespace(averaged=contextlib.nullcontext)
     write = lambda model, folder, epoch, value: written.append((epoch, value))  # noqa: E731
-    keep = BestPreset("folder", SimpleNamespace(best=np.inf), averaging, write, "val_reward", True)
+    keep = BestPreset("folder", SimpleNamespace(best=np.inf, writes=True), averaging, write, "val_reward", True)
     keep.set_model(None)
     for epoch, value in enumerate([0.25, 0.125, 0.5, 0.5]):
         keep.on_epoch_end(epoch, {"val_reward": value, "val_bits_per_dim": 1.0})

@@ -10,7 +10,7 @@ from ar_zoo.core.registry import find
 from ar_zoo.heads import PaletteCategorical
 from ar_zoo.testing import laws
 from ar_zoo.training import Recipe, linear_probe, pooled_features
-from ar_zoo.training.train import _create
+from ar_zoo.training.prepare import create_for
 
 
 def clouds(generator, count, noise):
@@ -61,7 +61,7 @@ def test_training_takes_the_palette_from_the_data():
     """As many colours as the preset has; the digits hold more greys than that."""
     part = ar_zoo.data.read("shipped:digits", "train")
     recipe = Recipe("a", "image_gpt.mnist", "mnist", "shipped:digits", "about", dict(num_layers=1))
-    head = _create(recipe, dict(recipe.overrides), part).head
+    head = create_for(recipe, dict(recipe.overrides), part).head
     assert head == PaletteCategorical.from_images(part.values, 16)
     assert head != PaletteCategorical.even(16, 1)
     error = np.abs(head.decode(head.encode(part.values[:100])).astype(int) - part.values[:100]).mean()

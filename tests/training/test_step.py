@@ -14,11 +14,11 @@ from ar_zoo.core.accumulate import accumulated
 from ar_zoo.core.pretrained import _with_policy
 from ar_zoo.core.registry import create
 from ar_zoo.data import read
+from ar_zoo.data.encoded import encode
 from ar_zoo.training import train
 from ar_zoo.training.callbacks import AveragedEvaluation
 from ar_zoo.training.optimizers import inner, make_optimizer
 from ar_zoo.training.remat import _recomputed, rematerialise
-from ar_zoo.training.train import encode
 from tests.training import runs
 
 QUIET = dict(jit_compile=False, verbose=0)

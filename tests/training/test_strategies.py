@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 
-from ar_zoo.training import strategies
+from ar_zoo.training import list_recipes, strategies
 from ar_zoo.training.launcher import launch
 from tests.training import distributed
 
@@ -65,6 +65,20 @@ def test_strategies_end_with_equal_weights(strategy, tmp_path, with_path):
 def test_two_replicas_are_one_device_where_gradients_are_clipped(tmp_path, with_path):
     what = dict(steps=4, families=["gpt"], dtypes=["float32"])
     assert_same(start(tmp_path, "one", **what), start(tmp_path, "mirrored", **what))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["mirrored", "multiworker"])
+def test_every_recipe_smokes_under(strategy, tmp_path, with_path):
+    """In one process, or two: those of one device have a test each."""
+    command = [sys.executable, str(_PROGRAM.parent / "smoke.py"), strategy, str(tmp_path), *list_recipes()]
+    if strategy == "multiworker":
+        assert launch(command, 2, tmp_path, attempts=1) == 0
+    else:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+    for name in list_recipes():
+        assert (tmp_path / name / "best" / "manifest.json").is_file(), name
 
 
 def test_keras_still_needs_our_step():

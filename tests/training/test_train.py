@@ -20,11 +20,12 @@ import ar_zoo
 from ar_zoo.core.registry import create
 from ar_zoo.data import read
 from ar_zoo.data.dataset import Data
+from ar_zoo.data.encoded import encode
 from ar_zoo.heads import Tokens
 from ar_zoo.training import train
 from ar_zoo.training.callbacks import AveragedEvaluation, TimeBudget
 from ar_zoo.training.checkpoint import Checkpoint
-from ar_zoo.training.train import _create, encode
+from ar_zoo.training.prepare import create_for
 from tests.training import runs
 from tests.training.test_recipe import assert_complete
 
@@ -293,10 +294,10 @@ def test_averaging():
 
 def test_text_in_tokens_of_the_training_part():
     recipe, part = dataclasses.replace(runs.TINY, vocabulary=262), Data("text", "the cat sat on the mat. " * 9)
-    assert _create(recipe, {}, part).head == Tokens.train(part.values, 262)
+    assert create_for(recipe, {}, part).head == Tokens.train(part.values, 262)
     recipe = dataclasses.replace(recipe, vocabulary=None)
-    assert _create(recipe, {}, part).head.alphabet == " .acehmnost"
-    assert _create(recipe, {"head": Tokens.bytes()}, part).head == Tokens.bytes()
+    assert create_for(recipe, {}, part).head.alphabet == " .acehmnost"
+    assert create_for(recipe, {"head": Tokens.bytes()}, part).head == Tokens.bytes()
 
 
 @pytest.mark.slow
