@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import importlib.util
 import os
 import sys
@@ -134,7 +135,9 @@ class Recipe:
         try:
             return _run(self, options, arguments, known_as or sys.modules["__main__"].__file__)
         except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            full = getattr(error, "errno", None) == errno.ENOSPC
+            where = f"; make room where {options.out or 'runs'} lies, and give the same command again" if full else ""
+            print(f"error: {error}{where}", file=sys.stderr)
             return REFUSED
         except WorkersLeft as error:
             print(f"error: {error}", file=sys.stderr)

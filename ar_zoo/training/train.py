@@ -228,7 +228,9 @@ def _fellows(strategy, asked):
             raise
         if asked.asked:
             raise Interrupted from None
-        raise WorkersLeft(f"Another worker is gone: {str(error).strip().splitlines()[-1][:300]}") from None
+        lines = str(error).strip().splitlines()
+        said = next((line for line in lines if "aborted by" in line), lines[0]).strip()
+        raise WorkersLeft(f"Another worker is gone. Start all of them again. TensorFlow says: {said[:200]}") from None
 
 
 def _epochs(recipe, epochs, smoke, minutes) -> int:

@@ -161,6 +161,19 @@ def test_no_room(run, data, monkeypatch):
     assert {path: path.read_bytes() for path in (run / "checkpoints").iterdir()} == kept
 
 
+def test_no_room_for_anything(data, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys.modules["ar_zoo.training.train"], "_claim", full)
+    assert runs.TINY.main(["--data", data, "--out", str(tmp_path / "run"), "--jit", "off"]) == REFUSED
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"error: [Errno 28] No space left on device; make room where {tmp_path / 'run'} lies, and give the same command again\n"
+    )
+
+
 def test_another_recipe_is_told_apart(run, data):
     with pytest.raises(
         ValueError, match=r"recipe, data, epochs or seed: recipe\.learning_rate: 0\.01 → 0\.5; seed: 0 → 4\."
