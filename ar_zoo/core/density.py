@@ -348,6 +348,12 @@ class DensityModel(Configurable, keras.Model):
         found = self.get_metrics_result() if self.objective is None else self._measures.results(training)
         return replicas.along_an_axis(found)
 
+    def _get_metrics_result_or_logs(self, logs):
+        """What `fit` and `evaluate` report: of all replicas, where a step's own results are of one."""
+        if self.objective is None:
+            return super()._get_metrics_result_or_logs(logs)
+        return {name: self._measures.means[name].result() for name in logs}
+
     @property
     def _tracked_loss(self):
         return self._loss_tracker if self.objective is None else self._measures.means["loss"]

@@ -42,6 +42,10 @@ def last_digit(prompt, completion, answer):
     return 0.5 if completion[-1:] == answer[-1:] else 0.0
 
 
+def length(prompt, completion, answer):
+    return len(completion)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A few sums, of one digit each."""
@@ -248,3 +252,15 @@ def test_text_is_distilled_with_the_teachers_head(tmp_path):
     student = train(recipe, data=data, out=tmp_path / "run", epochs=1, jit_compile=False, verbose=0)
     assert student.head.alphabet == "abcdefg"
     assert {"kl", "val_kl", "val_bits_per_dim"} <= set(runs.log(tmp_path / "run")[0])
+
+
+@pytest.mark.slow
+def test_policy_gradient_under_a_strategy(start, data, tmp_path):
+    """All replicas see the answers that were drawn; together they learn as one does."""
+    guess = dataclasses.replace(POLICY, reward=length, rounds=1)
+    recipe = dataclasses.replace(SUMS, objective=guess, start=str(start / "best"), learning_rate=1e-3)
+    for strategy in ("one", "mirrored"):
+        train(recipe, data=data, out=tmp_path / strategy, strategy=strategy, epochs=1, jit_compile=False, verbose=0)
+    one, mirrored = (runs.log(tmp_path / strategy)[0] for strategy in ("one", "mirrored"))
+    for name in ("loss", "reward", "kl", "clipped", "val_bits_per_dim", "val_reward"):
+        assert float(mirrored[name]) == pytest.approx(float(one[name]), rel=1e-3, abs=1e-5), name
