@@ -133,7 +133,7 @@ class Recipe:
         arguments = sys.argv[1:] if arguments is None else arguments
         options = _parser(self).parse_args(arguments)
         try:
-            return _run(self, options, arguments, known_as or sys.modules["__main__"].__file__)
+            return _run(self, options, arguments, known_as or getattr(sys.modules["__main__"], "__file__", self.name))
         except (ValueError, OSError) as error:
             full = getattr(error, "errno", None) == errno.ENOSPC
             where = f"; make room where {options.out or 'runs'} lies, and give the same command again" if full else ""

@@ -57,7 +57,10 @@ def test_symbols_that_differ_are_reported(monkeypatch, capsys):
     ("words", "says"),
     [
         (["--batch", "7"], "no case has this family and this batch size"),
-        (["--peer-python", "torch=python"], "NAME one of keras-hub, pytorch-generative, transformers, wavenet_vocoder"),
+        (
+            ["--peer-python", "torch=python"],
+            "NAME one of keras-hub, llama.cpp Q4_1, pytorch-generative, transformers, wavenet_vocoder",
+        ),
         (["--peer-python", "transformers"], "--peer-python takes NAME=PYTHON"),
         (["--engines", "torch"], "invalid choice: 'torch'"),
     ],
