@@ -183,8 +183,10 @@ def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.deterministic = True
+    # The thread that tunes buffers sleeps for up to a minute, and an iterator of several replicas waits for it when it ends.
+    options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return batches.prefetch(2).with_options(options)
 
 
 def _augmented(x: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
