@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -366,6 +367,16 @@ def test_killed_again_and_again(tmp_path):
     assert runs.figures(killed) == runs.figures(whole)
 
 
+def children(parent: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            if int(lines["PPid"]) == parent and not lines["State"].strip().startswith("Z"):
+                found.append(int(status.parent.name))
+    return found
+
+
 @pytest.mark.slow
 def test_one_of_two_workers_is_killed(tmp_path):
     """The other stops by itself, both start again, and end with the weights of the undisturbed run."""
@@ -389,10 +400,7 @@ def test_one_of_two_workers_is_killed(tmp_path):
         while checkpoints(killed / "checkpoints")[:1] == seen:
             assert process.poll() is None
             time.sleep(0.01)
-        workers = [
-            int(line)
-            for line in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-        ]
+        workers = children(process.pid)
         assert len(workers) == 2
         os.kill(sorted(workers)[victim], signal.SIGKILL)
         died = time.monotonic()
