@@ -138,7 +138,8 @@ class NADE(AutoregressiveModel):
         def cut(values, axis):
             values = ops.take(values, permutation, axis=axis)
             values = ops.pad(values, [(0, fill if i == axis else 0) for i in range(len(values.shape))])
-            return ops.reshape(values, (*values.shape[:axis], chunks, size, *values.shape[axis + 1 :]))
+            shape = (*values.shape[:axis], chunks, size, *values.shape[axis + 1 :])
+            return ops.reshape(values, [-1 if length is None else length for length in shape])
 
         x = ops.transpose(cut(self._features(x), 1), (2, 1, 0, 3))  # [size, chunks, B, features]
         kernel = ops.reshape(self._input.kernel, (sites, x.shape[-1], -1))
