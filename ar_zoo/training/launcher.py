@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from ar_zoo.core import arguments
 from ar_zoo.training.checkpoint import checkpoints
 from ar_zoo.training.status import INTERRUPTED, REFUSED
 from ar_zoo.training.strategies import cluster
@@ -40,8 +41,7 @@ def launch(command: list[str], workers: int, out, grace: float = GRACE, attempts
         >>> launch(["ar-zoo", "train", "gpt_kjv", "--strategy", "multiworker"], 2, "runs/gpt_kjv")
         0
     """
-    if workers < 1:
-        raise ValueError(f"`workers` must be at least 1; got {workers}.")
+    arguments.whole(workers=workers)
     out, running, asked = Path(out), [], []
 
     def hand_on(number, _):

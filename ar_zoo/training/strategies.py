@@ -69,12 +69,12 @@ def cluster(workers: list[str], index: int) -> str:
         '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
     """
     for worker in workers:
-        host, _, port = worker.rpartition(":")
+        host, _, port = str(worker).rpartition(":")
         if not host or not port.isdigit():
             raise ValueError(f"`hosts` must be HOST:PORT each; got {worker!r}.")
     if len(set(workers)) < len(workers):
         raise ValueError(f"`hosts` must differ; got {', '.join(workers)}.")
-    if not 0 <= index < len(workers):
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(workers):
         raise ValueError(f"`index` must be in 0..{len(workers) - 1}, one of the {len(workers)} hosts; got {index}.")
     return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
 

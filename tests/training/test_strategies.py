@@ -158,7 +158,10 @@ def test_clusters():
         (lambda: strategies.cluster(["a"], 0), "`hosts` must be HOST:PORT each; got 'a'"),
         (lambda: strategies.cluster(["a:1", "a:1"], 0), "`hosts` must differ; got a:1, a:1"),
         (lambda: strategies.cluster(["a:1"], 1), r"`index` must be in 0\.\.0, one of the 1 hosts; got 1"),
-        (lambda: launch(["true"], 0, "nowhere"), "`workers` must be at least 1; got 0"),
+        (lambda: strategies.cluster(["a:1"], None), r"`index` must be in 0\.\.0, one of the 1 hosts; got None"),
+        (lambda: strategies.cluster([3], 0), "`hosts` must be HOST:PORT each; got 3"),
+        (lambda: launch(["true"], 2.5, "nowhere"), r"`workers` must be an integer of at least 1; got 2\.5"),
+        (lambda: launch(["true"], 0, "nowhere"), "`workers` must be an integer of at least 1; got 0"),
     ],
 )  # fmt: skip
 def test_what_cannot_be(call, message):
