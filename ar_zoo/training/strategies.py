@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ import time
 from ar_zoo.training.status import STRATEGIES
 
 TIMEOUT = 120.0
+HEARTBEAT = 30.0  # seconds without a sign of life until a worker counts as gone; TensorFlow's ten are few for a busy host
 
 
 def make_strategy(name: str, tpu: str | None = None, timeout: float = TIMEOUT):
@@ -142,8 +144,13 @@ def _once(key, make):
 
 def _on_workers(workers, index, timeout):
     import tensorflow as tf
+    from tensorflow.python.eager import context
 
     meet(workers, index, timeout)
+    state = context.context()  # the strategy configures it, and has no argument for this
+    state.configure_coordination_service = functools.partial(
+        state.configure_coordination_service, heartbeat_timeout_in_ms=int(1000 * HEARTBEAT)
+    )
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
