@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ar_zoo.core import arguments
+from ar_zoo.training.muon import Muon
 
 SCHEDULES = ("cosine", "linear", "inverse_sqrt", "constant")
 # name → class, and its arguments of a recipe.
@@ -15,6 +16,7 @@ _OPTIMIZERS = {
     "adamw": (keras.optimizers.AdamW, lambda recipe: {"beta_2": recipe.beta_2}),
     "adafactor": (keras.optimizers.Adafactor, lambda recipe: {"relative_step": False}),
     "lion": (keras.optimizers.Lion, lambda recipe: {"beta_2": recipe.beta_2}),
+    "muon": (Muon, lambda recipe: {"adam_beta_2": recipe.beta_2, "adam_weight_decay": recipe.weight_decay}),
     "sgd": (keras.optimizers.SGD, lambda recipe: {"momentum": 0.9}),
 }
 OPTIMIZERS = tuple(_OPTIMIZERS)

@@ -12,6 +12,7 @@ import pytest
 import ar_zoo
 from ar_zoo.bench import peers
 from ar_zoo.bench.cases import CASES, QUICK
+from tools import measure_training
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "tools" / "peers"
 
@@ -66,7 +67,9 @@ def test_another_python_does_not_see_ours(run, monkeypatch):
 
 def test_every_peer_has_its_script_and_asks_for_what_it_is_given():
     named = {script for case in CASES + QUICK for script in case.peers.values()}
-    assert named == {path.name for path in SCRIPTS.glob("*.py")}
+    trained = {script for case in measure_training.CASES for script, _ in case.peers}
+    helpers = {"rounds.py", "pace.py"}
+    assert named | trained | helpers == {path.name for path in SCRIPTS.glob("*.py")}
     for case in QUICK:
         model = ar_zoo.create(case.preset, **case.overrides)
         given = {name for name in peers.SIZES if hasattr(model, name)}

@@ -12,6 +12,7 @@ import pytest
 from ar_zoo.core.registry import create
 from ar_zoo.training import train
 from ar_zoo.training.callbacks import Checkpoint, TimeBudget
+from ar_zoo.training.muon import Muon
 from ar_zoo.training.optimizers import OPTIMIZERS, Schedule, make_optimizer
 from tests.training import runs
 
@@ -93,6 +94,7 @@ def test_decay_and_clipping(optimizer):
         ("sgd", 1.0),
         pytest.param("adafactor", 0.3, marks=pytest.mark.slow),
         pytest.param("lion", 3e-3, marks=pytest.mark.slow),
+        pytest.param("muon", 3e-2, marks=pytest.mark.slow),
     ],
 )
 def test_every_optimizer_learns(optimizer, rate, tmp_path):
@@ -101,10 +103,52 @@ def test_every_optimizer_learns(optimizer, rate, tmp_path):
     assert float(runs.log(tmp_path / "run")[0]["val_bits_per_dim"]) < 0.93 * math.log2(6)
 
 
+def test_muon_is_its_formula():
+    """Two steps of a kernel of a convolution: momentum, and five times the quintic that drives singular values to 1."""
+    rng, rate = np.random.default_rng(0), 0.1
+    start, gradients = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 2, 3, 5))
+    kernel = keras.Variable(start, dtype="float64", name="kernel")
+    made = Muon(rate, weight_decay=None, adam_weight_decay=None)
+    momentum, expected = np.zeros((6, 5)), start.reshape(6, 5)
+    for gradient in gradients:
+        made.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
+        matrix = gradient.reshape(6, 5)
+        momentum = 0.95 * momentum + matrix
+        x = (matrix + 0.95 * momentum).T  # the shorter side first
+        x = x / np.linalg.norm(x)
+        for _ in range(5):
+            square = x @ x.T
+            x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+        assert np.all((0.3 < np.linalg.svd(x, compute_uv=False)) & (np.linalg.svd(x, compute_uv=False) < 1.3))
+        expected = expected - rate * 0.2 * math.sqrt(6) * x.T
+    np.testing.assert_allclose(kernel.numpy(), expected.reshape(2, 3, 5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gpt.tiny", "wavenet.tiny", "gated_pixel_cnn.tiny"])
+def test_muon_leaves_tables_vectors_and_outputs_to_adam(name):
+    model, made = create(name), Muon(1e-3)
+    adams = {weight.path.split("/", 1)[-1] for weight in model.trainable_variables if made._should_use_adamw(weight)}
+    others = [weight for weight in model.trainable_variables if not made._should_use_adamw(weight)]
+    assert {weight.name for weight in others} == {"kernel"}
+    assert len(others) >= 8
+    assert not any(word in weight.path for weight in others for word in ("embedding", "output", "condition"))
+    assert any("embedding" in path or "output" in path for path in adams)
+
+
+def test_muon_is_saved_with_the_model(tmp_path):
+    model = create("wavenet.tiny")
+    model.compile(Muon(2e-3, exclude_layers=["output"]))
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras").optimizer
+    assert isinstance(again, Muon)
+    assert again.exclude_layers == ["output"]
+
+
 def test_wrong_names(tmp_path):
     data = runs.write_text(tmp_path)
     for field, message in [
-        ("optimizer", "`optimizer` must be one of 'adamw', 'adafactor', 'lion', 'sgd'; got 'adam'"),
+        ("optimizer", "`optimizer` must be one of 'adamw', 'adafactor', 'lion', 'muon', 'sgd'; got 'adam'"),
         ("schedule", "`schedule` must be one of 'cosine', 'linear', 'inverse_sqrt', 'constant'; got 'adam'"),
     ]:
         with pytest.raises(ValueError, match=message):

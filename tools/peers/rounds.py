@@ -1,0 +1,36 @@
+"""How a process that `tools/measure_training.py` times talks to it: facts first, then a line of figures for each number of
+steps that it is told to take."""
+
+import json
+import resource
+import statistics
+import sys
+
+
+def serve(run, facts):
+    """Args: `run`, number of steps → (seconds of each, the last loss); `facts`, what is said first, ready for JSON."""
+    _forget_peak()
+    print(json.dumps(facts), flush=True)
+    for line in sys.stdin:
+        seconds, loss = run(int(line))
+        print(
+            json.dumps({"seconds": statistics.median(seconds), "loss": float(loss), "peak_mb": resident_mb("VmHWM")}), flush=True
+        )
+
+
+def _forget_peak():
+    """From here on the peak is that of the steps, not of what was compiled before (Linux)."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def resident_mb(which="VmRSS"):
+    """What the process holds now, or, as "VmHWM", held at most."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith(which))
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

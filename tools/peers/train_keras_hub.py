@@ -1,0 +1,54 @@
+"""Training steps of keras-hub's GPT-2 of a given size, in its `fit`. `tools/measure_training.py` runs it.
+
+Way "xla" compiles the step, "plain" does not.
+"""
+
+import json
+import sys
+
+import keras
+import keras_hub
+import numpy as np
+import tensorflow as tf
+from pace import StepTimes
+from rounds import resident_mb, serve
+
+
+def main():
+    asked, before_mb = json.loads(sys.argv[1]), resident_mb()
+    size = asked["size"]
+    keras.utils.set_random_seed(0)
+    backbone = keras_hub.models.GPT2Backbone(
+        vocabulary_size=size["num_symbols"] + 1,  # and a start token
+        num_layers=size["num_layers"],
+        num_heads=size["num_heads"],
+        hidden_dim=size["units"],
+        intermediate_dim=4 * size["units"],
+        dropout=0.0,
+        max_sequence_length=size["num_sites"],
+    )
+    model = keras_hub.models.GPT2CausalLM(backbone, preprocessor=None)
+    model.compile(
+        keras.optimizers.AdamW(
+            asked["learning_rate"], weight_decay=asked["weight_decay"], global_clipnorm=asked["clip_norm"]
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=asked["way"] == "xla",
+    )
+    data = np.load(asked["data"]).astype("int32")
+    before = np.pad(data, ((0, 0), (1, 0)), constant_values=size["num_symbols"])[:, :-1]
+    inputs = {"token_ids": before, "padding_mask": np.ones_like(before)}
+    batches = tf.data.Dataset.from_tensor_slices((inputs, data)).repeat().batch(asked["batch"], drop_remainder=True)
+    times = StepTimes()
+
+    def run(steps):
+        history = model.fit(batches, steps_per_epoch=steps + 1, verbose=0, callbacks=[times])
+        return times.seconds, history.history["loss"][-1]
+
+    run(3)
+    version = f"keras-hub {keras_hub.__version__}, keras {keras.__version__}, {asked['way']}"
+    serve(run, {"version": version, "weights": model.count_params(), "before_mb": before_mb})
+
+
+if __name__ == "__main__":
+    main()
