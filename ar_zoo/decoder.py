@@ -42,6 +42,7 @@ class Decoder(AutoregressiveModel):
     """
 
     metric_classes = (BitsPerDimension, Perplexity)
+    XLA_ON_CPU = True
 
     def __init__(
         self,

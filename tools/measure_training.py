@@ -15,6 +15,7 @@ this one. What is not installed is left out, and named.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -148,10 +149,15 @@ def measured(case: Case, options, folder: Path) -> list[dict]:
             python = sys.executable if script == "train_keras_hub.py" else options.peer_python
             processes[f"{script[6:-3]}, {way}"] = ([python, str(PEERS / script)], asked | {"way": way})
     rows, running = [], []
-    try:
+    with contextlib.ExitStack() as stack:
         for name, (command, told) in processes.items():
             print(f"{case.preset}: {name} …", file=sys.stderr, flush=True)
-            running.append(_start(command, told, folder, options.threads))
+            errors = stack.enter_context(tempfile.TemporaryFile("w+"))
+            process = _start(command, told, options.threads, errors)
+            if process:
+                stack.enter_context(process)
+                stack.callback(process.kill)
+            running.append((process, errors))
             rows.append({"name": name} | _said(*running[-1]))
         for _ in range(options.rounds):
             for (process, errors), row in zip(running, rows, strict=True):
@@ -162,12 +168,6 @@ def measured(case: Case, options, folder: Path) -> list[dict]:
                         row["left_out"] = turn["left_out"]
                     else:
                         row.setdefault("turns", []).append(turn)
-    finally:
-        for process, errors in running:
-            if process:
-                process.kill()
-                process.communicate()
-            errors.close()
     for row in rows:
         for key in ("seconds", "loss", "peak_mb") if "left_out" not in row else ():
             found = [turn[key] for turn in row["turns"]]
@@ -211,18 +211,17 @@ def _written(case: Case, options, folder: Path) -> dict:
     }
 
 
-def _start(command, asked, folder: Path, threads: int):
-    """The process, `None` where it cannot be started, and the file of its errors."""
+def _start(command, asked, threads: int, errors) -> subprocess.Popen | None:
+    """The process; `None` where it cannot be started."""
     environment = os.environ | {name: str(threads) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
     if command[0] != sys.executable:
         environment.pop("PYTHONPATH", None)  # of this Python, not of that one
-    errors = tempfile.TemporaryFile("w+", dir=folder)
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:
-        return subprocess.Popen([*command, json.dumps(asked)], env=environment, **pipes), errors
+        return subprocess.Popen([*command, json.dumps(asked)], env=environment, **pipes)
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=errors)
-        return None, errors
+        return None
 
 
 def _said(process, errors) -> dict:
@@ -246,6 +245,7 @@ def ours(asked: dict) -> None:
     import ar_zoo
     from ar_zoo.data import Examples
     from ar_zoo.training.remat import rematerialise
+    from ar_zoo.training.step import jit_of
 
     keras.utils.set_random_seed(0)
     before = resident_mb()
@@ -258,7 +258,7 @@ def ours(asked: dict) -> None:
         keras.optimizers.AdamW(
             asked["learning_rate"], weight_decay=asked["weight_decay"], global_clipnorm=asked["clip_norm"]
         ),
-        jit_compile=asked.get("jit", "auto"),
+        jit_compile=jit_of(model, asked.get("jit", "auto")),
     )
     batches = Examples(np.load(asked["data"])).training(asked["batch"], seed=0)
     times = StepTimes()

@@ -9,7 +9,8 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from ar_zoo.core import arguments, checks
-from ar_zoo.core.density import DensityModel, likelihood_dtype
+from ar_zoo.core.density import DensityModel
+from ar_zoo.core.likelihood import likelihood_dtype
 from ar_zoo.core.quantile import normal_quantile
 
 

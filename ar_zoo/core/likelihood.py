@@ -28,3 +28,8 @@ class Perplexity(keras.metrics.Mean):
 
     def result(self):
         return ops.exp(super().result())
+
+
+def likelihood_dtype(model) -> str:
+    """In which likelihoods are computed: at least float32."""
+    return "float64" if model.compute_dtype == "float64" else "float32"

@@ -8,8 +8,9 @@ from keras import ops
 
 from ar_zoo.core import cache as caches
 from ar_zoo.core import checks, orders
-from ar_zoo.core.density import DensityModel, likelihood_dtype
+from ar_zoo.core.density import DensityModel
 from ar_zoo.core.generate import generate
+from ar_zoo.core.likelihood import likelihood_dtype
 
 
 class AutoregressiveModel(DensityModel):

@@ -24,8 +24,8 @@ from tensorflow_probability import bijectors as tfb
 
 from ar_zoo.core import arguments
 from ar_zoo.core.context import label_spec
-from ar_zoo.core.density import likelihood_dtype
 from ar_zoo.core.flow import FlowModel
+from ar_zoo.core.likelihood import likelihood_dtype
 from ar_zoo.core.orders import make_orders
 from ar_zoo.core.registry import register
 from ar_zoo.layers import MaskedNetwork, NullDropout

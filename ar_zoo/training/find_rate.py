@@ -13,7 +13,7 @@ from ar_zoo.data import read
 from ar_zoo.data.writers import figure_into
 from ar_zoo.training.optimizers import make_optimizer
 from ar_zoo.training.prepare import prepare
-from ar_zoo.training.step import check_step, set_step
+from ar_zoo.training.step import check_step, jit_of, set_step
 
 LOWEST, HIGHEST = 1e-6, 10.0
 _SMOOTHING = 0.9
@@ -77,7 +77,7 @@ def find_rate(recipe, data=None, seed: int = 0, steps: int = 120, jit_compile: b
     keras.utils.set_random_seed(seed)
     model, _, stage, _ = prepare(recipe, sets, seed=seed)
     set_step(model, recipe, steps, seed)
-    model.compile(make_optimizer(recipe, model, total_steps=None), jit_compile=jit_compile)
+    model.compile(make_optimizer(recipe, model, total_steps=None), jit_compile=jit_of(model, jit_compile))
     sweeping = _Sweeping(steps)
     batches = stage.examples["train"].training(recipe.batch_size, seed)
     model.fit(batches, shuffle=False, steps_per_epoch=steps, verbose=verbose, callbacks=[sweeping])

@@ -49,8 +49,8 @@ class Recipe:
         overrides: constructor arguments that take the place of the preset's; with `start` such as add weights and change
             none, `draft_heads` say.
         batch_size, epochs, learning_rate: as usual.
-        optimizer: `"adamw"`, `"adafactor"`, `"lion"` (which wants a third to a tenth of AdamW's rate), `"muon"` (which bears two to five
-            times AdamW's) or `"sgd"` with momentum 0.9.
+        optimizer: `"adamw"`, `"adafactor"`, `"lion"` (which wants a third to a tenth of AdamW's rate),
+            `"muon"` (which bears two to five times AdamW's) or `"sgd"` with momentum 0.9.
         schedule: how the rate falls after the warm-up: along a `"cosine"` or a `"linear"` line to `final_rate` times itself,
             `"inverse_sqrt"`, as one over the root of the step (the Transformer's), or not at all, `"constant"`.
         window: symbols in one example of sound or text.

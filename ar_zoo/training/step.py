@@ -37,6 +37,20 @@ def policy_of(recipe) -> str | None:
     return None if recipe.precision == "float32" else recipe.precision
 
 
+def jit_of(model, jit_compile: bool | str, smoke: bool = False) -> bool | str:
+    """What `compile` is told of XLA. Keras's "auto" is for accelerators alone; a long run of a family that says so is
+    compiled on a CPU too, if it computes in float32: XLA there knows no fast product of narrower floats.
+
+    `tools/measure_training.py costs` shows what it saves, and what it costs families of convolutions over images.
+    """
+    import tensorflow as tf
+
+    accelerated = any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+    if jit_compile != "auto" or accelerated or smoke or tf.distribute.has_strategy():
+        return jit_compile
+    return model.XLA_ON_CPU and model.compute_dtype == "float32"
+
+
 def set_step(model, recipe, total_steps: int | None, seed: int) -> None:
     """Has a model train as a recipe says, over so many updates. Compile it afterwards."""
     shares = {name: getattr(recipe, name) for name in ("label_smoothing", "weight_noise", "scheduled_sampling")}

@@ -12,7 +12,8 @@ import time
 from ar_zoo.training.status import STRATEGIES
 
 TIMEOUT = 120.0
-HEARTBEAT = 30.0  # seconds without a sign of life until a worker counts as gone; TensorFlow's ten are few for a busy host
+# Seconds without a sign of life until a worker counts as gone. TensorFlow's ten are few for a busy host.
+HEARTBEAT = 30.0
 
 
 def make_strategy(name: str, tpu: str | None = None, timeout: float = TIMEOUT):

@@ -24,7 +24,7 @@ from ar_zoo.training.prepare import prepare
 from ar_zoo.training.recipe import Recipe, find_recipe, list_recipes
 from ar_zoo.training.samples import Samples
 from ar_zoo.training.status import Interrupted, WorkersLeft
-from ar_zoo.training.step import check_step, set_step
+from ar_zoo.training.step import check_step, jit_of, set_step
 from ar_zoo.training.strategies import is_chief, make_strategy, wait_for_all
 from ar_zoo.training.survival import StopWhenAsked, StopWhenDiverged
 
@@ -126,7 +126,8 @@ def train(
         total_steps = None if minutes else steps * epochs
         set_step(model, recipe, total_steps, seed)
         optimizer = make_optimizer(recipe, model, total_steps)
-        model.compile(optimizer, jit_compile=jit_compile, steps_per_execution=execution)
+        jit = jit_of(model, jit_compile, smoke)
+        model.compile(optimizer, jit_compile=jit, steps_per_execution=execution)
         model._maybe_symbolic_build()
         if is_chief(devices):
             _claim(out, recipe, source, epochs, seed, more)

@@ -19,6 +19,7 @@ from ar_zoo.training import train
 from ar_zoo.training.callbacks import AveragedEvaluation
 from ar_zoo.training.optimizers import inner, make_optimizer
 from ar_zoo.training.remat import _recomputed, rematerialise
+from ar_zoo.training.step import jit_of
 from tests.training import runs
 
 QUIET = dict(jit_compile=False, verbose=0)
@@ -262,3 +263,29 @@ def test_the_command_line(monkeypatch):
     told, _ = runs.told(monkeypatch, *arguments)
     changes = dict(precision="mixed_bfloat16", accumulate=2, remat=True, steps_per_execution=3)
     assert told == dataclasses.replace(runs.TINY, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "asked", "smoke", "told"),
+    [
+        ("wavenet.tiny", None, "auto", False, True),
+        ("gpt.tiny", None, "auto", False, True),
+        ("gated_pixel_cnn.tiny", None, "auto", False, False),
+        ("wavenet.tiny", "mixed_bfloat16", "auto", False, False),
+        ("wavenet.tiny", None, "auto", True, "auto"),
+        ("wavenet.tiny", None, False, False, False),
+        ("gated_pixel_cnn.tiny", None, True, True, True),
+    ],
+)
+def test_who_is_compiled_on_a_cpu(name, dtype, asked, smoke, told):
+    model = create(name, **({"dtype": dtype} if dtype else {}))
+    assert jit_of(model, asked, smoke) is told or jit_of(model, asked, smoke) == told == "auto"
+
+
+def test_an_accelerator_and_a_strategy_leave_it_to_keras(monkeypatch):
+    model = create("gated_pixel_cnn.tiny")
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        assert jit_of(model, "auto") == "auto"
+    gpu = tf.config.PhysicalDevice("GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [gpu])
+    assert jit_of(model, "auto") == "auto"

@@ -14,7 +14,8 @@ def serve(run, facts):
     for line in sys.stdin:
         seconds, loss = run(int(line))
         print(
-            json.dumps({"seconds": statistics.median(seconds), "loss": float(loss), "peak_mb": resident_mb("VmHWM")}), flush=True
+            json.dumps({"seconds": statistics.median(seconds), "loss": float(loss), "peak_mb": resident_mb("VmHWM")}),
+            flush=True,
         )
 
 
