@@ -150,18 +150,31 @@ class Decoder(AutoregressiveModel):
         logits = self._embed.logits(features) if self._output is None else self._output(features)
         return logits if self.logit_cap is None else self.logit_cap * ops.tanh(logits / self.logit_cap)
 
-    def features(self, x, training=False):
-        """What the blocks make of sites [B, S], normalised: feature i, of [B, S, units], is of the sites before i."""
-        prev = ops.pad(x, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
-        x = self._drop(self._inputs(prev, ops.arange(ops.shape(x)[1])), training=training)
+    def features(self, x, texts=None, training=False):
+        """What the blocks make of sites [B, S], normalised: feature i, of [B, S, units], is of the sites before i.
+
+        `texts` as in `call`.
+        """
+        prev, at = ops.pad(x, ((0, 0), (1, 0)), constant_values=-1)[:, :-1], ops.arange(ops.shape(x)[1])
+        given = {}
+        if texts is not None:
+            same = ops.equal(ops.expand_dims(texts, -1), ops.expand_dims(texts, -2))
+            earlier = ops.logical_and(same, ops.expand_dims(at, 0) < ops.expand_dims(at, 1))
+            at = ops.sum(ops.cast(earlier, "int32"), axis=-1)
+            prev, given = ops.where(at == 0, -1, prev), {"at": at, "texts": texts}
+        x = self._drop(self._inputs(prev, at), training=training)
         for block in self._blocks:
-            x = block(x, training=training)
+            x = block(x, training=training, **given)
         return x if self._norm is None else self._norm(x)
 
-    def call(self, x, context=None, training=False, drafts=False):
+    def call(self, x, context=None, texts=None, training=False, drafts=False):
         """Logits [B, S, num_symbols]; with `drafts` [B, S, 1 + draft_heads, num_symbols], of site i and of the ones after it,
-        all from the sites before i, but that chained heads know those between."""
-        hidden = self.features(x, training=training)
+        all from the sites before i, but that chained heads know those between.
+
+        Rows may hold several texts, one after the other: `texts` int [B, S] says which one a site belongs to. Each is then
+        as if it stood alone.
+        """
+        hidden = self.features(x, texts, training=training)
         if not drafts:
             return self.project(hidden)
         every, x = [hidden], ops.convert_to_tensor(x)

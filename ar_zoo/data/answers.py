@@ -38,19 +38,20 @@ def encode_answers(model, part, end: str, column: str = "answer") -> list[tuple[
     return rows
 
 
-def lay_out(model, rows, window: int | None = None, pack: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def lay_out(model, rows, window: int | None = None, pack: bool = False) -> tuple[np.ndarray, ...]:
     """Rows of one length: a prompt, its answer, and zeros up to the longest.
 
     Args:
         model: refuses what is longer than its `max_sites`.
         rows: what `encode_answers` gives.
         window: the rows' length, in place of that of the longest.
-        pack: fill each row with as many prompts and answers, one after the other, as fit; they see those before them.
+        pack: fill each row with as many prompts and answers, one after the other, as fit.
 
     Returns:
-        (x int32 [N, S], scored bool [N, S]): `scored` is True on answers and their ends.
+        (x int32 [N, S], scored bool [N, S], texts int32 [N, S]): `scored` is True on answers and their ends; `texts` counts the
+        prompts and their answers in a row from 1, and is 0 where nothing is left.
 
-    Example: `x, scored = lay_out(model, encode_answers(model, part, "\\n"))`
+    Example: `x, scored, texts = lay_out(model, encode_answers(model, part, "\\n"))`
     """
     sizes = [len(prompt) + len(answer) for prompt, answer in rows]
     most = min(size for size in (window, model.max_sites, np.inf) if size is not None)
@@ -67,10 +68,11 @@ def lay_out(model, rows, window: int | None = None, pack: bool = False) -> tuple
             lines.append([0, []])
         lines[-1][0] += size
         lines[-1][1] += [(symbols, scored) for symbols, scored in zip(pair, (False, True), strict=True)]
-    x, scored = np.zeros((len(lines), int(length)), np.int32), np.zeros((len(lines), int(length)), bool)
+    x, scored, texts = (np.zeros((len(lines), int(length)), dtype) for dtype in (np.int32, bool, np.int32))
     for row, (_, pieces) in enumerate(lines):
         at = 0
-        for symbols, is_answer in pieces:
-            x[row, at : at + len(symbols)], scored[row, at : at + len(symbols)] = symbols, is_answer
+        for number, (symbols, is_answer) in enumerate(pieces):
+            here = (row, slice(at, at + len(symbols)))
+            x[here], scored[here], texts[here] = symbols, is_answer, 1 + number // 2
             at += len(symbols)
-    return x, scored
+    return x, scored, texts

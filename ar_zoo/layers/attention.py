@@ -36,6 +36,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
     Shapes:
         [B, T, units] → [B, T, units], or [B, T, value_units] without `mix_heads`. Keys and values may be made from
         something else than queries, `source` [B, T, channels]: entry i then sees the sources of the entries up to i.
+        Rows may hold several texts: `texts` int [B, T], which one an entry belongs to, and `at` int [B, T], its position
+        there; an entry then sees its own text alone.
 
     Example:
         >>> CausalSelfAttention(4, positions="rotary")(np.zeros((1, 16, 32), "float32")).shape
@@ -149,7 +151,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         # quantisation. Scaled before the bias: TensorFlow without XLA would fuse all three into a kernel that crawls.
         return (scores + bias) * scale
 
-    def _bias(self, query_at, key_at):
+    def _bias(self, query_at, key_at, texts=None):
         """What is added to scores, from positions [..., T] and [..., S] (-1 is an empty slot): [B or 1, KV or 1, G·T, S].
 
         What is not allowed gets so little that its weight is 0 exactly. Added and not selected: LiteRT's fast kernels know
@@ -161,6 +163,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             near = distance < self.window
             near = ops.logical_or(near, key_at < self.num_sinks) if self.num_sinks else near
             allowed = ops.logical_and(allowed, near)
+        if texts is not None:
+            allowed = ops.logical_and(allowed, ops.equal(ops.expand_dims(texts, -1), ops.expand_dims(texts, -2)))
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         bias = ops.where(allowed, ops.cast(0.0, dtype), ops.cast(-1e9, dtype))
         bias = bias if len(bias.shape) == 3 else bias[None]
@@ -176,10 +180,10 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         )
         return ops.reshape(bias, (-1, self._kv_heads, groups * ops.shape(bias)[2], ops.shape(bias)[3]))
 
-    def call(self, x, source=None, training=False):
-        at = ops.arange(ops.shape(x)[1])
+    def call(self, x, source=None, at=None, texts=None, training=False):
+        at = ops.arange(ops.shape(x)[1]) if at is None else at
         query, key, value = self._project(x, source, at)
-        return self._attend(query, [(key, value, self._bias(at, at))], training=training)
+        return self._attend(query, [(key, value, self._bias(at, at, texts))], training=training)
 
     def cache_spec(self, max_entries: int) -> dict:
         """One tensor for the keys and one for the values, [B, heads, entries, size]; in a loop of those entries alone that

@@ -55,7 +55,7 @@ class TransformerBlock(Configurable, keras.layers.Layer):
         dropout: rate on attention weights and both branches.
 
     Shapes:
-        [B, T, units] → [B, T, units].
+        [B, T, units] → [B, T, units]; `at` and `texts` as in `CausalSelfAttention`.
 
     Example:
         >>> TransformerBlock(4)(np.zeros((1, 16, 32), "float32")).shape
@@ -143,8 +143,8 @@ class TransformerBlock(Configurable, keras.layers.Layer):
         x = x + drop(attend(self._norm_1(x)))
         return x + drop(self._feed_forward(self._norm_2(x)))
 
-    def call(self, x, training=False):
-        return self._through(x, lambda y: self.attention(y, training=training), training)
+    def call(self, x, at=None, texts=None, training=False):
+        return self._through(x, lambda y: self.attention(y, at=at, texts=texts, training=training), training)
 
     def cache_spec(self, max_entries: int) -> dict:
         """What its attention keeps."""

@@ -92,7 +92,7 @@ def pairs_of(model, part, end: str = "\n", window: int | None = None) -> Example
     """
     drawable(model)
     both = [encode_answers(model, part, end, column) for column in ("answer", "rejected")]
-    x, scored = lay_out(model, both[0] + both[1], window)
+    x, scored, _ = lay_out(model, both[0] + both[1], window)
     rows = [slice(start, start + _ROWS) for start in range(0, len(x), _ROWS)]
     whole = [np.sum(model.log_prob(x[row], reduce="site") * scored[row], axis=1) for row in rows]
     chosen, rejected = np.split(np.concatenate(whole).astype(np.float32), 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 from ar_zoo.training.token_objective import Stage, TokenObjective, answers_of, likelihood, log_probs_of, scored_batch
 
@@ -11,10 +12,11 @@ from ar_zoo.training.token_objective import Stage, TokenObjective, answers_of, l
 class Supervised(TokenObjective):
     """The mean negative log-likelihood of answers, given their prompts: −log p(answer, end | prompt) a token.
 
-    Batches: `x` int [B, S], and `scored` bool [B, S], True on what is learnt.
+    Batches: `x` int [B, S], and `scored` bool [B, S], True on what is learnt; perhaps `texts` int [B, S], which of a row's
+    texts a token belongs to.
 
     Attributes:
-        pack: fill rows with several prompts and answers, one after the other, which see those before them.
+        pack: fill rows with several prompts and answers, one after the other: fewer steps for the same. None sees another.
         end: the text that ends an answer.
 
     Example:
@@ -27,11 +29,16 @@ class Supervised(TokenObjective):
     measures = ("loss", "bits_per_dim")
 
     def batch(self, model, data, training):
-        return scored_batch(model, data)
+        return scored_batch(model, data, optional=("texts",))
 
     def measure(self, model, batch, training):
-        return likelihood(log_probs_of(model, batch["x"], training)[1], batch["weights"])
+        packed = {"texts": batch["texts"]} if "texts" in batch else {}
+        return likelihood(log_probs_of(model, batch["x"], training, **packed)[1], batch["weights"])
 
     def stage(self, model, sets, recipe, seed):
+        if self.pack and "texts" not in inspect.signature(model.call).parameters:
+            raise ValueError(
+                f"`pack` must be False for {type(model).__name__}, which cannot keep the texts of a row apart: transformers can."
+            )
         examples = {split: answers_of(model, part, self.end, recipe.window, self.pack) for split, part in sets.items()}
         return Stage(self, examples, (self.greedy(model, sets["valid"]),))

@@ -59,13 +59,17 @@ class TokenObjective(Objective):
 def answers_of(model, part, end, window=None, pack=False) -> Examples:
     """A part's prompts and answers, ready to be cut into batches of `x` and `scored`."""
     drawable(model)
-    x, scored = lay_out(model, encode_answers(model, part, end), window, pack)
-    return Examples(x, {"scored": scored})
+    x, scored, texts = lay_out(model, encode_answers(model, part, end), window, pack)
+    return Examples(x, {"scored": scored} | ({"texts": texts} if pack else {}))
 
 
-def scored_batch(model, data, more=()) -> dict:
-    """A batch of `x` and the weight of each of its tokens, float [B, S]: 0 for padding, prompts and rows of weight 0."""
-    batch = columns(data, ("x", *more), ("scored", "mask"))
+def scored_batch(model, data, more=(), optional=()) -> dict:
+    """A batch of `x` and the weight of each of its tokens, float [B, S]: 0 for padding, prompts and rows of weight 0.
+
+    `more` are the other columns that it must have, `optional` those that it may.
+    """
+    batch = columns(data, ("x", *more), ("scored", "mask", *optional))
+    more = [*more, *(name for name in optional if name in batch)]
     x = checks.symbols(model, batch["x"])
     weights = ops.ones_like(x, dtype="float32")
     for name in ("scored", "mask"):
@@ -76,9 +80,12 @@ def scored_batch(model, data, more=()) -> dict:
     return {name: batch[name] for name in more} | {"x": x, "weights": weights}
 
 
-def log_probs_of(model, x, training) -> tuple:
-    """Logits [B, S, num_symbols], and the log-probabilities [B, S] of the tokens that are there, in nats."""
-    params = model(x, training=training)
+def log_probs_of(model, x, training, **given) -> tuple:
+    """Logits [B, S, num_symbols], and the log-probabilities [B, S] of the tokens that are there, in nats.
+
+    `given` are more arguments of the model's `call`.
+    """
+    params = model(x, training=training, **given)
     return model.head.logits(params), model.log_likelihoods(x, params)[0]
 
 

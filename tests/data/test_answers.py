@@ -77,18 +77,20 @@ def test_bad_lines(tmp_path, lines, says):
 
 def test_rows(model, tmp_path):
     rows = encode_answers(model, read(write(tmp_path, LINES)), "\n")
-    x, scored = lay_out(model, rows)
+    x, scored, texts = lay_out(model, rows)
     decoded = ["".join("\n+ab"[symbol] for symbol in row) for row in x]
     assert decoded == ["a+bb\n", "b\n\n\n\n", "ab+a\n"]  # zeros, which are line ends here, fill up
     assert scored.astype(int).tolist() == [[0, 0, 1, 1, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 1]]
+    assert texts.tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
     assert lay_out(model, rows, window=7)[0].shape == (3, 7)
 
 
 def test_packed_rows(model, tmp_path):
     rows = encode_answers(model, read(write(tmp_path, LINES)), "\n")
-    x, scored = lay_out(model, rows, window=7, pack=True)
+    x, scored, texts = lay_out(model, rows, window=7, pack=True)
     assert ["".join("\n+ab"[symbol] for symbol in row) for row in x] == ["a+bb\nb\n", "ab+a\n\n\n"]
     assert scored.astype(int).tolist() == [[0, 0, 1, 1, 1, 0, 1], [0, 0, 0, 1, 1, 0, 0]]
+    assert texts.tolist() == [[1, 1, 1, 1, 1, 2, 2], [1, 1, 1, 1, 1, 0, 0]]
     assert lay_out(model, rows, pack=True)[0].shape == (1, model.max_sites)
 
 

@@ -11,6 +11,7 @@ import ar_zoo
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
 from ar_zoo.models.gpt import GPT
+from tests.export.families import randomised
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,23 @@ def test_the_shipped_preset_still_means_the_same():
     """Recorded before the block became a layer of its own: names of weights, and what is computed with them."""
     x = np.random.default_rng(0).integers(0, 62, (2, 100)).astype("int32")
     np.testing.assert_allclose(np.asarray(ar_zoo.load("gpt.kjv").log_prob(x)), [-759.6659, -779.37616], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        dict(positions="learned"),
+        dict(positions="rotary", window=3, num_sinks=1),
+        dict(positions="alibi", num_kv_heads=1),
+        dict(positions="sinusoidal", start_symbol=2),
+    ],
+)
+def test_texts_in_one_row_are_as_if_each_stood_alone(more):
+    model = randomised(ar_zoo.create("gpt.tiny", dtype="float64", **more))
+    rng = np.random.default_rng(0)
+    alone = [rng.integers(0, 5, (2, size)).astype("int32") for size in (4, 1, 5)]
+    texts = np.repeat([1, 2, 0], [4, 1, 5])[None] * np.ones((2, 1), "int32")
+    packed = model(np.concatenate(alone, axis=1), texts=texts.astype("int32"))
+    expected = np.concatenate([model(x) for x in alone], axis=1)
+    np.testing.assert_allclose(packed, expected, rtol=0, atol=1e-12)
+    assert np.abs(model(np.concatenate(alone, axis=1)) - expected).max() > 1e-3  # without `texts` they are not

@@ -59,6 +59,22 @@ def test_supervised(model):
     assert got == pytest.approx({"loss": wanted, "bits_per_dim": wanted / np.log(2)}, rel=1e-5)
 
 
+def test_packed_answers_are_learnt_as_if_each_stood_alone():
+    """Fewer rows, the same loss."""
+    model = shaken(0, max_sites=32)
+    alone, packed = answers_of(model, PART, "\n"), answers_of(model, PART, "\n", pack=True)
+    assert len(packed) < len(alone)
+    assert {*packed.context} == {"scored", "texts"}
+    expected = means(Supervised(), model, batch_of(alone))
+    assert means(Supervised(pack=True), model, batch_of(packed)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_family_that_cannot_keep_texts_apart_is_not_given_them_packed():
+    lstm = ar_zoo.create("recurrent_lm.tiny", head=HEAD)
+    with pytest.raises(ValueError, match="`pack` must be False for RecurrentLM, which cannot keep the texts of a row"):
+        Supervised(pack=True).stage(lstm, {"train": PART, "valid": PART}, None, 0)
+
+
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (2.5, 0.3)])
 def test_distillation(model, temperature, share):
     teacher = shaken(1, num_layers=1)
