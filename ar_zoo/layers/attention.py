@@ -11,6 +11,10 @@ from ar_zoo.core.config import Configurable
 from ar_zoo.layers.positions import get_positions
 
 
+# Queries of longer sequences are cut into parts of about so many.
+PART = 128
+
+
 @keras.saving.register_keras_serializable(package="ar_zoo")
 class CausalSelfAttention(Configurable, keras.layers.Layer):
     """Multi-head attention in which an entry sees itself and the entries before it.
@@ -119,6 +123,12 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         )
 
     def _attend(self, query, stretches, training=False, keys_first=False):
+        return self._finish(self._mix(query, stretches, training, keys_first))
+
+    def _finish(self, mixed):
+        return mixed if self._out is None else self._out(mixed)
+
+    def _mix(self, query, stretches, training=False, keys_first=False):
         """query [B, KV, G·T, D]; for each stretch of entries: key, value [B, KV, S, D], bias [B or 1, KV or 1, G·T, S]."""
         joined = lambda parts: parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)  # noqa: E731
         products = joined([self._products(query, key, keys_first) for key, _, _ in stretches])
@@ -134,8 +144,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             start = stop
         length = ops.shape(query)[2] // (self.num_heads // self._kv_heads)
         mixed = ops.transpose(ops.reshape(mixed, (-1, self.num_heads, length, self._value_size)), (0, 2, 1, 3))
-        mixed = ops.reshape(mixed, (-1, length, self.num_heads * self._value_size))
-        return mixed if self._out is None else self._out(mixed)
+        return ops.reshape(mixed, (-1, length, self.num_heads * self._value_size))
 
     def _products(self, query, key, keys_first):
         if keys_first:
@@ -151,7 +160,7 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         # quantisation. Scaled before the bias: TensorFlow without XLA would fuse all three into a kernel that crawls.
         return (scores + bias) * scale
 
-    def _bias(self, query_at, key_at, texts=None):
+    def _bias(self, query_at, key_at, query_text=None, key_text=None):
         """What is added to scores, from positions [..., T] and [..., S] (-1 is an empty slot): [B or 1, KV or 1, G·T, S].
 
         What is not allowed gets so little that its weight is 0 exactly. Added and not selected: LiteRT's fast kernels know
@@ -163,8 +172,9 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
             near = distance < self.window
             near = ops.logical_or(near, key_at < self.num_sinks) if self.num_sinks else near
             allowed = ops.logical_and(allowed, near)
-        if texts is not None:
-            allowed = ops.logical_and(allowed, ops.equal(ops.expand_dims(texts, -1), ops.expand_dims(texts, -2)))
+        if query_text is not None:
+            same = ops.equal(ops.expand_dims(query_text, -1), ops.expand_dims(key_text, -2))
+            allowed = ops.logical_and(allowed, same)
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         bias = ops.where(allowed, ops.cast(0.0, dtype), ops.cast(-1e9, dtype))
         bias = bias if len(bias.shape) == 3 else bias[None]
@@ -183,7 +193,23 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
     def call(self, x, source=None, at=None, texts=None, training=False):
         at = ops.arange(ops.shape(x)[1]) if at is None else at
         query, key, value = self._project(x, source, at)
-        return self._attend(query, [(key, value, self._bias(at, at, texts))], training=training)
+        length, parts = x.shape[1], 1 if x.shape[1] is None else max(1, x.shape[1] // PART)
+        if parts == 1:
+            return self._attend(query, [(key, value, self._bias(at, at, texts, texts))], training=training)
+        # Nothing is computed for most of what no entry sees: a part of the queries meets the keys up to its own end.
+        groups, mixed = self.num_heads // self._kv_heads, []
+        query = ops.reshape(query, (-1, self._kv_heads, groups, length, self._size))
+        for part in range(parts):
+            first, last = part * length // parts, (part + 1) * length // parts
+            start = 0 if self.window is None or self.num_sinks else max(0, first + 1 - self.window)
+            rows = ops.reshape(query[:, :, :, first:last], (-1, self._kv_heads, groups * (last - first), self._size))
+            cut = lambda each, a, b: None if each is None else each[..., a:b]  # noqa: E731
+            bias = self._bias(
+                at[..., first:last], at[..., start:last], cut(texts, first, last), cut(texts, start, last)
+            )
+            stretch = (key[:, :, start:last], value[:, :, start:last], bias)
+            mixed.append(self._mix(rows, [stretch], training))
+        return self._finish(ops.concatenate(mixed, axis=1))
 
     def cache_spec(self, max_entries: int) -> dict:
         """One tensor for the keys and one for the values, [B, heads, entries, size]; in a loop of those entries alone that
