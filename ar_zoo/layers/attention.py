@@ -10,7 +10,6 @@ from ar_zoo.core.cache import KeyValue, is_scalar
 from ar_zoo.core.config import Configurable
 from ar_zoo.layers.positions import get_positions
 
-
 # Queries of longer sequences are cut into parts of about so many.
 PART = 128
 

@@ -39,6 +39,8 @@ class WaveNet(AutoregressiveModel):
         dropout: rate after the gates.
     """
 
+    XLA_ON_CPU = True
+
     def __init__(
         self,
         head,
@@ -129,7 +131,7 @@ class WaveNet(AutoregressiveModel):
             num_classes=2,
         ),
         "speech8k": dict(
-            head=MuLawCategorical(256), num_stacks=2, layers_per_stack=9, units=64, gate_units=64, skip_units=128
+            head=MuLawCategorical(256), num_stacks=2, layers_per_stack=9, units=96, gate_units=96, skip_units=128
         ),
         "benchmark": dict(
             head=MuLawCategorical(256), num_stacks=3, layers_per_stack=10, units=64, gate_units=64, skip_units=128

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from ar_zoo.core.cache import KeyValue, init_cache, map_spec
-from ar_zoo.layers import CausalSelfAttention
+from ar_zoo.layers import CausalSelfAttention, attention
 from ar_zoo.layers.attention import alibi_slopes
 from tests.layers.cases import randomised
 from tests.layers.test_positions import reference
@@ -74,8 +74,11 @@ def naive(layer, x, source=None):
     return dense(layer._out, mixed.reshape(*x.shape[:2], -1))
 
 
+@pytest.mark.parametrize("part", [attention.PART, 3])
 @pytest.mark.parametrize("arguments", CASES, ids=str)
-def test_values(arguments):
+def test_values(arguments, part, monkeypatch):
+    """At once, and in parts of 3, 4 and 4 queries."""
+    monkeypatch.setattr(attention, "PART", part)
     layer, x = make(arguments)
     np.testing.assert_allclose(np.asarray(layer(x)), naive(layer, x), atol=1e-11)
 

@@ -10,6 +10,7 @@ import pytest
 import ar_zoo
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
+from ar_zoo.layers import attention
 from ar_zoo.models.gpt import GPT
 from tests.export.families import randomised
 
@@ -92,7 +93,9 @@ def test_the_shipped_preset_still_means_the_same():
         dict(positions="sinusoidal", start_symbol=2),
     ],
 )
-def test_texts_in_one_row_are_as_if_each_stood_alone(more):
+@pytest.mark.parametrize("part", [attention.PART, 3])
+def test_texts_in_one_row_are_as_if_each_stood_alone(more, part, monkeypatch):
+    monkeypatch.setattr(attention, "PART", part)
     model = randomised(ar_zoo.create("gpt.tiny", dtype="float64", **more))
     rng = np.random.default_rng(0)
     alone = [rng.integers(0, 5, (2, size)).astype("int32") for size in (4, 1, 5)]
