@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ar_zoo.core import arguments
 from ar_zoo.training.checkpoint import checkpoints
-from ar_zoo.training.status import INTERRUPTED, REFUSED
+from ar_zoo.training.status import INTERRUPTED, LEFT, REFUSED
 from ar_zoo.training.strategies import cluster
 
 GRACE = 60.0
@@ -57,7 +57,8 @@ def launch(command: list[str], workers: int, out, grace: float = GRACE, attempts
             kept = _newest(out)
             running[:] = _start(command, workers, out)
             statuses = _wait(running, grace)
-            if not any(statuses):
+            # A chief that is done has written all there is, and may be gone before another has heard its last word.
+            if not statuses[0] and set(statuses) <= {0, LEFT}:
                 return 0
             if asked:
                 return INTERRUPTED

@@ -216,6 +216,7 @@ def train(
             fit(checkpoint.epochs_done + 1, steps - checkpoint.steps_in_epoch)
             checkpoint.restore(model)  # `fit` leaves the averaged weights in the place of the weights
         fit(checkpoint.epochs_done if spent() else epochs, steps)
+        wait_for_all(devices)  # one that left before would seem to have died
     return model
 
 

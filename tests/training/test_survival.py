@@ -264,6 +264,8 @@ if how == "always" and index == 1:
     sys.exit(9)
 if how == "refused":
     sys.exit(2)
+if how == "done":
+    sys.exit(76 * index)
 if how in ("once", "always") and count == 1 or how == "asked":
     import signal
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
@@ -289,6 +291,12 @@ def test_the_launcher_gives_up_where_nothing_gets_on(worker, tmp_path, capsys):
     assert worker("always") == 76
     assert (tmp_path / "starts_0").read_text() == "xxx"
     assert "3 starts brought no new checkpoint" in capsys.readouterr().err
+
+
+def test_the_launcher_starts_nothing_again_once_the_chief_is_done(worker, tmp_path):
+    """Another that saw the chief go says that one is gone."""
+    assert worker("done") == 0
+    assert [(tmp_path / f"starts_{index}").read_text() for index in (0, 1)] == ["x", "x"]
 
 
 def test_the_launcher_ends_where_the_command_is_wrong(worker, tmp_path):
