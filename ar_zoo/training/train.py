@@ -214,6 +214,7 @@ def train(
     with asked.listening(), _fellows(strategy, asked):
         if checkpoint.steps_in_epoch and not spent():
             fit(checkpoint.epochs_done + 1, steps - checkpoint.steps_in_epoch)
+            wait_for_all(devices)  # until the chief has written what all of them read now
             checkpoint.restore(model)  # `fit` leaves the averaged weights in the place of the weights
         fit(checkpoint.epochs_done if spent() else epochs, steps)
         wait_for_all(devices)  # one that left before would seem to have died
