@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ar_zoo.core import arguments
+from ar_zoo.core import arguments, checks
 from ar_zoo.core.cache import numbers
 from ar_zoo.core.likelihood import BitsPerDimension, Perplexity
 from ar_zoo.core.model import AutoregressiveModel
@@ -158,6 +158,7 @@ class Decoder(AutoregressiveModel):
         prev, at = ops.pad(x, ((0, 0), (1, 0)), constant_values=-1)[:, :-1], ops.arange(ops.shape(x)[1])
         given = {}
         if texts is not None:
+            texts = checks.texts(x, texts)
             same = ops.equal(ops.expand_dims(texts, -1), ops.expand_dims(texts, -2))
             earlier = ops.logical_and(same, ops.expand_dims(at, 0) < ops.expand_dims(at, 1))
             at = ops.sum(ops.cast(earlier, "int32"), axis=-1)

@@ -69,6 +69,17 @@ def mask(model, x, value):
     return value
 
 
+def texts(x, value):
+    """`value` as integers, one a site of `x`."""
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_integer or not value.shape.is_compatible_with(x.shape):
+        raise ValueError(
+            f"`texts` must be integers of shape {list(x.shape)}, the text that each site of `x` belongs to; got "
+            f"{value.dtype.name} {list(value.shape)}."
+        )
+    return value
+
+
 def context(model, value) -> dict:
     """The context as a dict; only names and labels are checked here."""
     spec = model.context_spec

@@ -15,6 +15,27 @@ from ar_zoo.core.quantization import at_rounded_weights
 from ar_zoo.core.regularisation import Regularisation
 
 
+class _WholeEpochs(keras.callbacks.Callback):
+    """Refuses data that end before an epoch does: the learning rate's schedule counts on all of its steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.taken = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.taken = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.taken < self.steps and not self.model.stop_training:
+            raise ValueError(
+                f"`x` ended after {self.taken} of the {self.steps} batches of epoch {epoch + 1}. Let it go on "
+                "(`.repeat()`), or give a smaller `steps_per_epoch`."
+            )
+
+
 class Trainable(keras.Model):
     """A `keras.Model` whose `fit` minimises the negative log-likelihood of `x` itself. What `call` gives is called outputs.
 
@@ -54,10 +75,16 @@ class Trainable(keras.Model):
         return self._weight_grids
 
     def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
-        """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them."""
+        """`keras.Model.fit` of an array `x`, a dict of `x`, `context`, `mask` and `sample_weight`, or a data set of them.
+
+        Raises:
+            ValueError: the data ended before an epoch's `steps_per_epoch`, of which Keras would but warn.
+        """
         if isinstance(validation_data, tuple):
             validation_data = checks.training_data(self, *validation_data)
         data = self._training_data(x, y, sample_weight)
+        if kwargs.get("steps_per_epoch"):
+            kwargs["callbacks"] = [_WholeEpochs(kwargs["steps_per_epoch"]), kwargs.get("callbacks") or []]
         return super().fit(data, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):

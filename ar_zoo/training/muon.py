@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 #: Matrices that are tables of symbols, or whose outputs are parameters of a distribution: Adam's.
-_ADAMS = ("embedding", "table", "output", "condition", "positions", "start")
+_ADAMS = ("table", "output", "condition", "positions", "start")
 
 
 @keras.saving.register_keras_serializable(package="ar_zoo")
@@ -28,7 +28,8 @@ class Muon(keras.optimizers.Muon):
     def _should_use_adamw(self, variable):
         if len(variable.shape) < 2:
             return True
-        return any(word in variable.path.lower() for word in self.exclude_layers)
+        words = [*self.exclude_layers, *(["embedding"] if self.exclude_embeddings else [])]
+        return any(word in variable.path.lower() for word in words)
 
     def _muon_update_step(self, gradient, variable, lr, m):
         self.assign_add(m, ops.add(gradient, m * (self.momentum - 1)))

@@ -50,8 +50,15 @@ def wait_for_all(strategy) -> None:
     import tensorflow as tf
 
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        add = lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0))  # noqa: E731
-        strategy.run(tf.function(add))
+        strategy.run(_meeting())
+
+
+@functools.cache
+def _meeting():
+    """What each worker has to take part in, traced once."""
+    import tensorflow as tf
+
+    return tf.function(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0)))
 
 
 def is_chief(strategy) -> bool:

@@ -215,3 +215,25 @@ def test_losses_of_layers_are_added():
     results = model.evaluate(x, verbose=0, return_dict=True)
     np.testing.assert_allclose(results["loss"], plain + added, rtol=1e-5)
     np.testing.assert_allclose(results["bits_per_dim"], plain / np.log(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("execution", [1, 2])
+def test_data_that_end_before_an_epoch_does_are_refused(execution):
+    """Keras warns, and cuts the epoch short; the steps of a schedule then are not those that it was made for."""
+    model, x = learner(compiled=True), laws.events(text(), 12)
+    model.compile("sgd", jit_compile=False, steps_per_execution=execution)
+    data, seen = tf.data.Dataset.from_tensor_slices(x).batch(2), keras.callbacks.History()
+    assert len(fit(model, data, steps_per_epoch=6, callbacks=seen)["loss"]) == len(seen.epoch) == 1
+    for given in (data, data.filter(lambda _: True)):  # of a length that is known, and not
+        with (
+            pytest.warns(UserWarning, match="ran out of data"),
+            pytest.raises(ValueError, match=r"`x` ended after 6 of the 10 batches of epoch 1\. Let it go on"),
+        ):
+            fit(model, given, steps_per_epoch=10, epochs=2)
+
+
+def test_epochs_that_are_asked_to_stop_are_not_refused():
+    model, x = learner(compiled=True), laws.events(text(), 12)
+    stop = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True))
+    data = tf.data.Dataset.from_tensor_slices(x).batch(2).repeat()
+    assert len(fit(model, data, steps_per_epoch=6, epochs=3, callbacks=[stop])["loss"]) == 1

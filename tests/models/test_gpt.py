@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 
 import numpy as np
@@ -104,3 +105,10 @@ def test_texts_in_one_row_are_as_if_each_stood_alone(more, part, monkeypatch):
     expected = np.concatenate([model(x) for x in alone], axis=1)
     np.testing.assert_allclose(packed, expected, rtol=0, atol=1e-12)
     assert np.abs(model(np.concatenate(alone, axis=1)) - expected).max() > 1e-3  # without `texts` they are not
+
+
+@pytest.mark.parametrize("texts", [np.zeros((2, 4), "int32"), np.zeros(5, "int32"), np.zeros((2, 5), "float32")])
+def test_texts_of_another_shape_or_dtype_are_refused(texts):
+    got = re.escape(f"{texts.dtype} {list(texts.shape)}")
+    with pytest.raises(ValueError, match=rf"`texts` must be integers of shape \[2, 5\], .*; got {got}"):
+        ar_zoo.create("gpt.tiny")(np.zeros((2, 5), "int32"), texts=texts)

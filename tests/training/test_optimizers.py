@@ -135,6 +135,12 @@ def test_muon_leaves_tables_vectors_and_outputs_to_adam(name):
     assert any("embedding" in path or "output" in path for path in adams)
 
 
+def test_muon_takes_tables_where_it_is_told_to():
+    table = keras.Variable(np.zeros((5, 3)), name="embedding")
+    assert Muon(1e-3)._should_use_adamw(table)
+    assert not Muon(1e-3, exclude_embeddings=False)._should_use_adamw(table)
+
+
 def test_muon_is_saved_with_the_model(tmp_path):
     model = create("wavenet.tiny")
     model.compile(Muon(2e-3, exclude_layers=["output"]))

@@ -7,18 +7,10 @@ import time
 import keras
 import keras_hub
 import numpy as np
+from hub_model import hub_model
 
 size = json.loads(sys.argv[1])
-backbone = keras_hub.models.GPT2Backbone(
-    vocabulary_size=size["num_symbols"] + 1,  # and a start token
-    num_layers=size["num_layers"],
-    num_heads=size["num_heads"],
-    hidden_dim=size["units"],
-    intermediate_dim=4 * size["units"],
-    dropout=0.0,
-    max_sequence_length=size["num_sites"] + 1,
-)
-model = keras_hub.models.GPT2CausalLM(backbone, preprocessor=None)
+model = hub_model(size, size["num_sites"] + 1)
 model.compile(sampler="greedy", jit_compile=True)
 prompt = np.zeros((size["batch_size"], size["num_sites"] + 1), "int32")
 prompt[:, 0] = size["num_symbols"]

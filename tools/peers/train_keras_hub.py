@@ -10,6 +10,7 @@ import keras
 import keras_hub
 import numpy as np
 import tensorflow as tf
+from hub_model import hub_model
 from pace import StepTimes
 from rounds import resident_mb, serve
 
@@ -18,16 +19,7 @@ def main():
     asked, before_mb = json.loads(sys.argv[1]), resident_mb()
     size = asked["size"]
     keras.utils.set_random_seed(0)
-    backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=size["num_symbols"] + 1,  # and a start token
-        num_layers=size["num_layers"],
-        num_heads=size["num_heads"],
-        hidden_dim=size["units"],
-        intermediate_dim=4 * size["units"],
-        dropout=0.0,
-        max_sequence_length=size["num_sites"],
-    )
-    model = keras_hub.models.GPT2CausalLM(backbone, preprocessor=None)
+    model = hub_model(size, size["num_sites"])
     model.compile(
         keras.optimizers.AdamW(
             asked["learning_rate"], weight_decay=asked["weight_decay"], global_clipnorm=asked["clip_norm"]

@@ -6,12 +6,11 @@ like (images alone), "compiled" runs through `torch.compile`.
 
 import json
 import sys
-import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rounds import resident_mb, serve
+from rounds import resident_mb, rows_of, serve, timed
 from torch import nn
 
 
@@ -86,23 +85,17 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), asked["learning_rate"], weight_decay=asked["weight_decay"])
     data = torch.from_numpy(np.load(asked["data"]).astype("int64"))
     data = data[..., 0] if data.ndim == 4 else data
-    batch, taken = asked["batch"], 0
 
-    def run(steps):
-        nonlocal taken
-        seconds = []
-        for _ in range(steps):
-            start = time.perf_counter()
-            first = taken * batch % (len(data) - batch + 1)
-            x, taken = data[first : first + batch], taken + 1
-            loss = F.cross_entropy(forward(x), x)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), asked["clip_norm"])
-            optimizer.step()
-            seconds.append(time.perf_counter() - start)
-        return seconds, loss.detach()
+    def step(taken):
+        x = data[rows_of(taken, asked["batch"], len(data))]
+        loss = F.cross_entropy(forward(x), x)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), asked["clip_norm"])
+        optimizer.step()
+        return loss.detach()
 
+    run = timed(step)
     run(3)
     weights = sum(weight.numel() for weight in model.parameters())
     serve(run, {"version": f"torch {torch.__version__}, {asked['way']}", "weights": weights, "before_mb": before_mb})

@@ -5,12 +5,11 @@ Way "eager", or "compiled" by `torch.compile`.
 
 import json
 import sys
-import time
 
 import numpy as np
 import torch
 import transformers
-from rounds import resident_mb, serve
+from rounds import resident_mb, rows_of, serve, timed
 
 
 def main():
@@ -34,24 +33,18 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), asked["learning_rate"], weight_decay=asked["weight_decay"])
     data = torch.from_numpy(np.load(asked["data"]).astype("int64"))
     before = torch.nn.functional.pad(data, (1, 0), value=size["num_symbols"])[:, :-1]
-    batch, taken = asked["batch"], 0
 
-    def run(steps):
-        nonlocal taken
-        seconds = []
-        for _ in range(steps):
-            start = time.perf_counter()
-            first = taken * batch % (len(data) - batch + 1)
-            rows, taken = slice(first, first + batch), taken + 1
-            logits = forward(input_ids=before[rows]).logits
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), data[rows].flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), asked["clip_norm"])
-            optimizer.step()
-            seconds.append(time.perf_counter() - start)
-        return seconds, loss.detach()
+    def step(taken):
+        rows = rows_of(taken, asked["batch"], len(data))
+        logits = forward(input_ids=before[rows]).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), data[rows].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), asked["clip_norm"])
+        optimizer.step()
+        return loss.detach()
 
+    run = timed(step)
     run(3)
     version = f"transformers {transformers.__version__}, torch {torch.__version__}, {asked['way']}"
     weights = sum(weight.numel() for weight in model.parameters())
