@@ -54,9 +54,11 @@ def measured(options):
     """Yields a row, a list of cells, for each draft, number of guesses and temperature."""
     import ar_zoo
     from ar_zoo import sampling
+    from ar_zoo.core import arguments
     from ar_zoo.core.text import prompt_symbols
     from ar_zoo.drawing import text_or_file
 
+    arguments.whole(repeats=options.repeats, tokens=options.tokens)
     model = ar_zoo.load(options.model, **({"max_sites": options.max_sites} if options.max_sites else {}))
     prompt = prompt_symbols(model, text_or_file(options.prompt)) if options.prompt else []
     given = {"seed": options.seed, "num_sites": len(prompt) + options.tokens, "prefix": prompt if len(prompt) else None}

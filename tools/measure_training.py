@@ -27,6 +27,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from ar_zoo.core import arguments
 from ar_zoo.core.files import atomic_path
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -101,6 +102,11 @@ def main(words=None) -> int:
     if options.ours:
         ours(json.loads(options.ours))
         return 0
+    try:
+        arguments.whole(rounds=options.rounds, steps=options.steps, threads=options.threads)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     cases = [case for case in CASES if not options.family or case.family in options.family]
     tables, facts = [], {"threads": options.threads, "rounds": options.rounds, "steps": options.steps, "cases": []}
     with tempfile.TemporaryDirectory() as folder:

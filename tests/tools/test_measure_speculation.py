@@ -32,6 +32,9 @@ def test_rows(preset, capsys):
     assert [row[6:8] for row in rows[2:]] == [["100%", "3.00"]] * 2
 
 
-def test_what_is_not_there_is_one_clear_error(capsys):
-    assert measure_speculation.main(["nowhere/model"]) == 2
-    assert "nowhere/model" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "said"), [(["nowhere/model"], "nowhere/model"), (["a", "--repeats", "0"], "`repeats`")]
+)
+def test_bad_input_is_one_clear_error(words, said, capsys):
+    assert measure_speculation.main(words) == 2
+    assert said in capsys.readouterr().err

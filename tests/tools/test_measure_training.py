@@ -57,6 +57,12 @@ def test_tiny(what, tmp_path, capsys, monkeypatch):
         assert row["peak_mb"] > row["before_mb"] > 0
 
 
+@pytest.mark.parametrize("name", ["rounds", "steps", "threads"])
+def test_nothing_to_measure(name, capsys):
+    assert measure_training.main([f"--{name}", "0"]) == 2
+    assert f"`{name}` must be" in capsys.readouterr().err
+
+
 def test_help(capsys):
     with pytest.raises(SystemExit) as error:
         measure_training.main(["--help"])
