@@ -17,7 +17,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: help demo test test-slow test-all lint clean
 
 help:
-	@echo 'make demo       a minute of what ar_zoo does, on shipped presets'
+	@echo 'make demo       what ar_zoo does, on shipped data and presets: under five minutes'
 	@echo 'make test       the tests without the slow ones; ARGS="-k laws -x" goes to pytest'
 	@echo 'make test-slow  the slow ones alone'
 	@echo 'make test-all   all of them'

@@ -9,14 +9,15 @@ RECIPE = Recipe(
     shipped="shipped:text",
     about="English text, character by character.",
     batch_size=16,
-    epochs=3,
-    learning_rate=2e-3,
+    epochs=6,
+    optimizer="muon",
+    learning_rate=1e-2,
     window=256,
     warmup_steps=200,
-    weight_decay=0.05,
+    weight_decay=0.1,
     average=0.998,
     weights_dtype="float16",
-    licence="Apache-2.0 (the King James Bible is in the public domain)",
+    licence="Apache-2.0 (the text is in the public domain)",
 )
 
 if __name__ == "__main__":

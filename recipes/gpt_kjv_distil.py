@@ -8,7 +8,7 @@ RECIPE = Recipe(
     source="shipped:text",
     shipped="shipped:text",
     about="English text, character by character: a small model that learns from gpt.kjv (knowledge distillation).",
-    overrides=dict(num_layers=2, units=96, num_heads=4),
+    overrides=dict(num_layers=2, units=96, num_heads=4, hidden_units=256),
     objective=Distill(teacher="gpt.kjv", temperature=1.0, share=0.9),
     batch_size=16,
     epochs=3,

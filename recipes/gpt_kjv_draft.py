@@ -5,10 +5,10 @@ from ar_zoo.training import Recipe
 RECIPE = Recipe(
     name="gpt_kjv_draft",
     model="gpt.kjv",
-    source="tiny_shakespeare",
+    source="shipped:text",
     shipped="shipped:text",
     about="English text, character by character: a small model that guesses for gpt.kjv.",
-    overrides=dict(num_layers=2, units=96, num_heads=4),
+    overrides=dict(num_layers=2, units=96, num_heads=4, hidden_units=256),
     batch_size=16,
     epochs=3,
     learning_rate=3e-3,
@@ -17,7 +17,7 @@ RECIPE = Recipe(
     weight_decay=0.05,
     average=0.998,
     weights_dtype="float16",
-    licence="Apache-2.0 (the King James Bible is in the public domain)",
+    licence="Apache-2.0 (the text is in the public domain)",
 )
 
 if __name__ == "__main__":

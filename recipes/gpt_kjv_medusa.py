@@ -5,7 +5,7 @@ from ar_zoo.training import Recipe
 RECIPE = Recipe(
     name="gpt_kjv_medusa",
     model="gpt.kjv",
-    source="tiny_shakespeare",
+    source="shipped:text",
     shipped="shipped:text",
     about="Heads that guess four characters ahead (Medusa), on a model that is not changed.",
     start="gpt.kjv",
@@ -18,7 +18,7 @@ RECIPE = Recipe(
     warmup_steps=50,
     average=0.99,
     weights_dtype="float16",
-    licence="Apache-2.0 (the King James Bible is in the public domain)",
+    licence="Apache-2.0 (the text is in the public domain)",
 )
 
 if __name__ == "__main__":

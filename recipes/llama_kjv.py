@@ -17,7 +17,7 @@ RECIPE = Recipe(
     weight_decay=0.05,
     average=0.998,
     weights_dtype="float16",
-    licence="Apache-2.0 (the King James Bible is in the public domain)",
+    licence="Apache-2.0 (the text is in the public domain)",
 )
 
 if __name__ == "__main__":

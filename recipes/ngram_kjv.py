@@ -13,7 +13,7 @@ RECIPE = Recipe(
     window=1024,
     average=None,
     weights_dtype="float16",
-    licence="Apache-2.0 (the King James Bible is in the public domain)",
+    licence="Apache-2.0 (the text is in the public domain)",
 )
 
 if __name__ == "__main__":

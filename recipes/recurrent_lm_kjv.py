@@ -14,7 +14,7 @@ RECIPE = Recipe(
     window=128,
     warmup_steps=50,
     average=0.99,
-    licence="Apache-2.0 (the King James Bible is in the public domain)",
+    licence="Apache-2.0 (the text is in the public domain)",
 )
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ RECIPE = Recipe(
     warmup_steps=100,
     weight_decay=0.01,
     average=0.998,
-    licence="CC-BY-SA-3.0 (Allison Smith for Digium)",
+    licence="CC-BY-SA-4.0 (Free Spoken Digit Dataset), or of shipped:speech CC-BY-SA-3.0 (Allison Smith for Digium)",
 )
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 All of a table's processes stand ready at once, and take a few steps in turn, --rounds times; the median of the rounds counts.
 Models, batches and data (shipped digits, speech and text) are the same for all, and so is the optimizer: AdamW, gradients
-clipped to a global norm. Memory is the peak of the process's resident memory while it takes steps, above what it held before
-it made its model. Leave the machine otherwise idle.
+clipped to a global norm. `loss` is the mean over a process's last turn. Memory is the peak of the process's resident memory
+while it takes steps, above what it held before it made its model. Leave the machine otherwise idle.
 
     python tools/measure_training.py peers --json peers.json --peer-python torch/bin/python
     python tools/measure_training.py costs --family gpt
@@ -168,7 +168,8 @@ def measured(case: Case, options, folder: Path) -> list[dict]:
         for _ in range(options.rounds):
             for (process, errors), row in zip(running, rows, strict=True):
                 if "left_out" not in row:
-                    print(options.steps, file=process.stdin, flush=True)
+                    with contextlib.suppress(BrokenPipeError):  # what it said last tells why
+                        print(options.steps, file=process.stdin, flush=True)
                     turn = _said(process, errors)
                     if "left_out" in turn:
                         row["left_out"] = turn["left_out"]
@@ -245,11 +246,10 @@ def ours(asked: dict) -> None:
     import keras
     import numpy as np
     import tensorflow as tf
-    from pace import StepTimes
+    from pace import fitted
     from rounds import resident_mb, serve
 
     import ar_zoo
-    from ar_zoo.data import Examples
     from ar_zoo.training.remat import rematerialise
     from ar_zoo.training.step import jit_of
 
@@ -266,13 +266,7 @@ def ours(asked: dict) -> None:
         ),
         jit_compile=jit_of(model, asked.get("jit", "auto")),
     )
-    batches = Examples(np.load(asked["data"])).training(asked["batch"], seed=0)
-    times = StepTimes()
-
-    def run(steps):
-        history = model.fit(batches, steps_per_epoch=steps + 1, verbose=0, callbacks=[times])
-        return times.seconds, history.history["loss"][-1]
-
+    run = fitted(model, {"x": np.load(asked["data"]).astype("int32")}, asked["batch"])
     run(3)
     serve(run, {"version": f"tensorflow {tf.__version__}", "weights": model.count_params(), "before_mb": before})
 
@@ -280,8 +274,10 @@ def ours(asked: dict) -> None:
 def table(case: Case, rows, what: str) -> str:
     """Markdown; against the best peer, or the first row."""
     there = [row for row in rows if "left_out" not in row]
+    if not there:
+        return "\n".join([f"`{case.preset}`", "", *(f"{row['name']}: left out, {row['left_out']}" for row in rows)])
     others = [row["seconds"] for row in there if row["name"] != "ar_zoo"]
-    measure = min(others, default=None) if what == "peers" else there[0]["seconds"]
+    measure = min(others, default=None) if what == "peers" else rows[0].get("seconds")
     against = "times the best peer" if what == "peers" else "times"
     lines = [
         f"`{case.preset}`, {there[0]['weights']:,} weights, batches of {case.batch}",

@@ -107,7 +107,8 @@ def _quantization(model, options) -> dict:
     from ar_zoo.core.quantization import read_scheme
     from ar_zoo.drawing import data_kind
 
-    shipped = {"image": "shipped:digits", "sound": "shipped:speech", "text": "shipped:text"}
+    images = "shipped:emoji" if model.event_shape[-1] == 3 else "shipped:digits"
+    shipped = {"image": images, "sound": "shipped:speech", "text": "shipped:text"}
     validation = options.validation or shipped.get(data_kind(model))
     return dict(
         quantize=read_scheme(options.quantize), validation=validation, max_loss=options.max_loss, limit=options.limit

@@ -10,15 +10,16 @@ import tensorflow as tf
 
 
 def accumulated(parts: int, inputs: dict, gradients_of) -> list:
-    """Mean gradients over the parts that a batch is cut into.
+    """Mean gradients over the parts that a batch is cut into, each weighted as its rows are.
 
     Args:
         parts: how many; 1 takes the batch whole.
         inputs: tensors [B, …], dicts of them, or None.
-        gradients_of: (part of the inputs) → a list of gradients, or None where there are none.
+        gradients_of: (part of the inputs, which also says which `part`) → (a list of gradients, or None where there are none,
+            of a mean over so much weight; that weight).
 
     Returns:
-        A list as `gradients_of` gives it. Of means over rows, as losses are, this is the batch's own.
+        A list of gradients: the batch's own.
 
     Raises:
         ValueError: B is not a multiple of `parts`.
@@ -26,13 +27,13 @@ def accumulated(parts: int, inputs: dict, gradients_of) -> list:
     Example: `accumulated(4, {"x": x}, model._gradients_of)`
     """
     if parts == 1:
-        return gradients_of(inputs)
+        return gradients_of(inputs)[0]
     rows = inputs["x"].shape[0]
     if rows is None or rows % parts:
         raise ValueError(
             f"`accumulate` must divide the batch of each replica, whose size is to be known; got {parts} parts of {rows} rows."
         )
-    total = None
+    total, weights = None, 0.0
     for part in range(parts):
         first, last = (part * rows // parts, (part + 1) * rows // parts)
         # Without the dependency TensorFlow would run all parts at once, and keep all that they need.
@@ -40,8 +41,11 @@ def accumulated(parts: int, inputs: dict, gradients_of) -> list:
             taken = tf.nest.map_structure(
                 lambda value, a=first, b=last: None if value is None else tf.identity(value[a:b]), inputs
             )
-        gradients = gradients_of(taken)
+        gradients, weight = gradients_of(taken | {"part": part})
+        gradients = [None if gradient is None else gradient * tf.cast(weight, gradient.dtype) for gradient in gradients]
+        weights += weight
         if total is not None:
             gradients = [None if one is None else one + other for one, other in zip(total, gradients, strict=True)]
         total = gradients
-    return [None if gradient is None else gradient / parts for gradient in total]
+    weights = tf.maximum(weights, 1e-9)
+    return [None if gradient is None else gradient / tf.cast(weights, gradient.dtype) for gradient in total]

@@ -47,11 +47,12 @@ class Regularisation:
             return inputs
         x = inputs["x"]
         params = model(x, context=inputs["context"], mask=inputs["mask"], training=False)
-        noise = tf.random.stateless_uniform((*ops.shape(x), *model.head.noise_shape), self._seed(model, _DRAWS))
+        seeds = [tf.random.fold_in(self._seed(model, purpose), inputs.get("part", 0)) for purpose in (_DRAWS, _PLACES)]
+        noise = tf.random.stateless_uniform((*ops.shape(x), *model.head.noise_shape), seeds[0])
         drawn = model.head.sample(tf.stop_gradient(params), noise)
         done = ops.cast(model.optimizer.iterations, "float32") / self.over_steps
         share = self.scheduled_sampling * ops.minimum(done, 1.0)
-        places = tf.random.stateless_uniform(ops.shape(x), self._seed(model, _PLACES)) < share
+        places = tf.random.stateless_uniform(ops.shape(x), seeds[1]) < share
         return inputs | {"x": ops.where(places, drawn, x)}
 
     def at_noisy_weights(self, model, function):

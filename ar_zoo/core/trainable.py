@@ -148,7 +148,8 @@ class Trainable(keras.Model):
         return self._results(training=True)
 
     def _gradients_of(self, inputs):
-        """Those of the loss (as the optimizer scales it) by the trainable weights; metrics take note of the batch."""
+        """Those of the loss (as the optimizer scales it) by the trainable weights, and what the inputs weigh; metrics take
+        note of them."""
         with tf.GradientTape() as tape:
             loss, update = self._loss_of(inputs)
             scaled = self.optimizer.scale_loss(loss)
@@ -157,7 +158,16 @@ class Trainable(keras.Model):
         return [
             None if gradient is None else tf.convert_to_tensor(gradient)
             for gradient in tape.gradient(scaled, self.trainable_weights)
-        ]
+        ], self._weight_of(inputs)
+
+    def _weight_of(self, inputs):
+        """The sum of the weights of the sites of a part of a batch, over all replicas; 1 where all parts weigh the same."""
+        mask, weight = inputs.get("mask"), inputs.get("sample_weight")
+        if self.objective is not None or (mask is None and weight is None):
+            return 1.0
+        mask = ops.ones_like(ops.expand_dims(weight, 1)) if mask is None else ops.cast(mask, "float32")
+        weight = mask if weight is None else mask * ops.reshape(ops.cast(weight, "float32"), (-1, 1))
+        return replicas.summed([ops.sum(weight)])[0]
 
     def _finite(self, gradients):
         """Whether gradients are numbers; where losses are scaled, infinite ones are the optimizer's business."""

@@ -12,6 +12,20 @@ from ar_zoo.core.registry import register
 from ar_zoo.decoder import Decoder
 from ar_zoo.heads import Categorical
 
+# Characters, with what Llama changed in GPT-2's blocks; 4.8 MB of float16.
+_KJV = dict(
+    head=Categorical(62),
+    max_sites=256,
+    num_layers=6,
+    units=192,
+    num_heads=6,
+    num_kv_heads=2,
+    hidden_units=512,
+    positions="rotary",
+    norm="rms",
+    feed_forward="swiglu",
+    use_bias=False,
+)
 _GPT2, _GPT3 = (
     dict(head=Categorical(50257), start_symbol=50256),
     dict(head=Categorical(50257), max_sites=2048, start_symbol=50256),
@@ -26,7 +40,7 @@ class GPT(Decoder):
         "tiny": dict(
             head=Categorical(5), max_sites=12, num_layers=2, units=16, num_heads=4, num_kv_heads=2, positions="learned"
         ),
-        "kjv": dict(head=Categorical(62), max_sites=256, num_layers=6, units=192, num_heads=6, positions="rotary"),
+        "kjv": _KJV,
         "sums": dict(head=Categorical(13), max_sites=16, num_layers=3, units=64, num_heads=4, positions="rotary"),
         "benchmark": dict(head=Categorical(256), max_sites=512, num_layers=6, units=256, num_heads=8),
         # In their published sizes. GPT-1's vocabulary has no symbol to start with.

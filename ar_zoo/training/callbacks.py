@@ -58,7 +58,9 @@ class BestPreset(keras.callbacks.Callback):
         value = (logs or {}).get(self.monitor)
         if value is None or not self.sign * value <= self.checkpoint.best:
             return
-        self.checkpoint.best, self.checkpoint.best_epoch = self.sign * float(value), epoch + 1
+        if self.sign * value < self.checkpoint.best:
+            self.checkpoint.best_epoch = epoch + 1  # patience does not count equal ones
+        self.checkpoint.best = self.sign * float(value)
         if not self.checkpoint.writes:
             return
         with self.averaging.averaged():

@@ -13,6 +13,7 @@ from ar_zoo.data import read
 from ar_zoo.data.writers import figure_into
 from ar_zoo.training.optimizers import make_optimizer
 from ar_zoo.training.prepare import prepare
+from ar_zoo.training.recipe import is_recipe
 from ar_zoo.training.step import check_step, jit_of, set_step
 
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -72,6 +73,14 @@ def find_rate(recipe, data=None, seed: int = 0, steps: int = 120, jit_compile: b
     arguments.whole(10, steps=steps)
     recipe = dataclasses.replace(recipe, average=None, schedule="constant", steps_per_execution=1)
     check_step(recipe, None, None)
+    if recipe.objective is not None and not recipe.objective.falls:
+        raise ValueError(
+            f"`recipe` must learn by a loss that falls; {recipe.name}'s {type(recipe.objective).__name__} has none. Try rates."
+        )
+    if is_recipe(recipe.start):
+        raise ValueError(
+            f"`start` must be a preset here; got the recipe {recipe.start!r}. Train it, and give its `best`."
+        )
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(data or recipe.source, split, **how) for split in ("train", "valid")}
     keras.utils.set_random_seed(seed)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ar_zoo.core import arguments
@@ -55,7 +56,11 @@ def launch(command: list[str], workers: int, out, grace: float = GRACE, attempts
         without_progress = 0
         while True:
             kept = _newest(out)
-            running[:] = _start(command, workers, out)
+            running.clear()
+            for process in _start(command, workers, out):
+                running.append(process)  # one by one: all are ended where another cannot be started
+            if asked:
+                hand_on(asked[-1], None)
             statuses = _wait(running, grace)
             # A chief that is done has written all there is, and may be gone before another has heard its last word.
             if not statuses[0] and set(statuses) <= {0, LEFT}:
@@ -79,18 +84,16 @@ def launch(command: list[str], workers: int, out, grace: float = GRACE, attempts
             signal.signal(number, handler)
 
 
-def _start(command, workers, out) -> list[subprocess.Popen]:
+def _start(command, workers, out) -> Iterator[subprocess.Popen]:
     hosts = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
     out.mkdir(parents=True, exist_ok=True)
-    started = []
     for index in range(workers):
         environment = os.environ | {"TF_CONFIG": cluster(hosts, index)}
         if index == 0:
-            started.append(subprocess.Popen(command, env=environment))
+            yield subprocess.Popen(command, env=environment)
             continue
         with open(out / f"worker_{index}.log", "a") as log:
-            started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
-    return started
+            yield subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _wait(running, grace) -> list[int]:

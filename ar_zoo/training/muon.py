@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import keras
 from keras import ops
@@ -16,20 +17,27 @@ class Muon(keras.optimizers.Muon):
     """Steps of equal length in all directions of a matrix: `keras.optimizers.Muon`, for the kernels of convolutions too.
 
     A kernel [..., channels in, channels out] counts as the matrix [all taps' channels in, channels out] that it is
-    multiplied as. Tables, biases, scales, and the output layer are left to Adam.
+    multiplied as. Tables, biases, scales, and the output layer are left to Adam: `exclude_layers` are regular expressions,
+    looked for in the paths of weights below their model, in upper or lower case.
 
     Example:
         >>> model.compile(Muon(2e-3))
     """
 
     def __init__(self, learning_rate=0.001, exclude_layers=_ADAMS, **kwargs):
-        super().__init__(learning_rate, exclude_layers=list(exclude_layers), **kwargs)
+        words = [] if exclude_layers is None else exclude_layers
+        if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+            raise ValueError(
+                f"`exclude_layers` must be a list of regular expressions, or None; got {exclude_layers!r}."
+            )
+        super().__init__(learning_rate, exclude_layers=list(words), **kwargs)
 
     def _should_use_adamw(self, variable):
         if len(variable.shape) < 2:
             return True
         words = [*self.exclude_layers, *(["embedding"] if self.exclude_embeddings else [])]
-        return any(word in variable.path.lower() for word in words)
+        path = variable.path.split("/", 1)[-1]
+        return any(re.search(word, path, re.IGNORECASE) for word in words)
 
     def _muon_update_step(self, gradient, variable, lr, m):
         self.assign_add(m, ops.add(gradient, m * (self.momentum - 1)))

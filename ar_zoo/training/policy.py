@@ -68,6 +68,7 @@ class PolicyGradient(TokenObjective):
     rollouts: Any = dataclasses.field(default=None, repr=False, compare=False)
     measures = ("loss", "reward", "kl", "clipped")
     held_out = ("loss", "bits_per_dim")
+    falls = False
     best: ClassVar[tuple[str, bool]] = ("val_reward", True)
 
     def __post_init__(self):
@@ -195,10 +196,17 @@ class Rollouts(keras.callbacks.Callback):
             raise ValueError(
                 f"`steps_per_execution` must divide the {self.steps} steps of a round; got {self.model.steps_per_execution}."
             )
+        if self.params["epochs"] > 1 and self.params["steps"] % self.steps:
+            raise ValueError(
+                f"`steps` must be a multiple of the {self.steps} steps of a round; got {self.params['steps']}."
+            )
         self.drawn = False
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = epoch * self.params["steps"]
+
     def on_train_batch_begin(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations.numpy())
+        step = self.before + batch  # those that float16 skips count too, as they do for the data
         if not self.drawn or step % self.steps == 0:
             self.draw(step // self.steps)
 

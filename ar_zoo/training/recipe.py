@@ -20,6 +20,9 @@ from ar_zoo.training.token_objective import TokenObjective
 
 # Fields of a recipe that its command line may change, and how they are told.
 _FIELDS = {
+    "batch_size": dict(type=int, help="rows of a batch, over all devices"),
+    "learning_rate": dict(type=float, help="the highest, after the warm-up"),
+    "weight_decay": dict(type=float, help="on matrices and kernels"),
     "optimizer": dict(choices=OPTIMIZERS, help="what moves the weights"),
     "schedule": dict(choices=SCHEDULES, help="how the learning rate falls after the warm-up"),
     "precision": dict(choices=PRECISIONS, help="what layers compute in; weights and the best preset are float32"),
@@ -129,20 +132,28 @@ class Recipe:
     lora_on: str = ""
     objective: TokenObjective | None = None
 
+    def folder(self, smoke: bool = False) -> Path:
+        """Where its runs go, unless they are told."""
+        return Path("runs") / (f"{self.name}_smoke" if smoke else self.name)
+
     def main(self, arguments: list[str] | None = None, known_as: str | None = None) -> int:
         """The command line of one recipe, which `ar-zoo train` knows as `known_as`, its name or its file."""
         arguments = sys.argv[1:] if arguments is None else arguments
         options = _parser(self).parse_args(arguments)
         try:
             return _run(self, options, arguments, known_as or getattr(sys.modules["__main__"], "__file__", self.name))
+        except (
+            WorkersLeft,
+            TimeoutError,
+            ConnectionError,
+        ) as error:  # other workers, or a port: a new start may mend it
+            print(f"error: {error}", file=sys.stderr)
+            return LEFT
         except (ValueError, OSError) as error:
             full = getattr(error, "errno", None) == errno.ENOSPC
             where = f"; make room where {options.out or 'runs'} lies, and give the same command again" if full else ""
             print(f"error: {error}{where}", file=sys.stderr)
             return REFUSED
-        except WorkersLeft as error:
-            print(f"error: {error}", file=sys.stderr)
-            return LEFT
 
 
 def _run(recipe, options, arguments, known_as) -> int:
@@ -164,7 +175,7 @@ def _run(recipe, options, arguments, known_as) -> int:
         return launch(
             [sys.executable, "-m", "ar_zoo", "train", known_as, *rest],
             options.workers,
-            options.out or f"runs/{recipe.name}",
+            options.out or recipe.folder(options.smoke),
         )
     if options.hosts is not None:
         from ar_zoo.training.strategies import cluster
@@ -177,6 +188,9 @@ def _run(recipe, options, arguments, known_as) -> int:
     given = {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
     recipe, jit_compile = dataclasses.replace(recipe, **given), {"auto": "auto", "on": True, "off": False}[options.jit]
     if options.find_rate:
+        given = {"--strategy": options.strategy != "one", "--qat": options.qat, "--epochs": options.epochs}
+        if ignored := [name for name, value in (given | {"--minutes": options.minutes}).items() if value]:
+            raise ValueError(f"--find-rate trains nothing that is kept: leave out {', '.join(ignored)}.")
         _find_rate(recipe, options, jit_compile)
         return 0
     train(
@@ -196,6 +210,7 @@ def _run(recipe, options, arguments, known_as) -> int:
         tpu=options.tpu,
         save_minutes=options.save_minutes,
         profile=options.profile,
+        licence=options.licence,
     )
     return 0
 
@@ -208,7 +223,7 @@ def _find_rate(recipe, options, jit_compile):
     sweep = find_rate(
         recipe, options.data or (recipe.shipped if options.smoke else None), options.seed, jit_compile=jit_compile
     )
-    out = Path(options.out or Path("runs") / recipe.name)
+    out = Path(options.out or recipe.folder(options.smoke))
     picture = out.parent / f"{out.name}_rates.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     sweep.plot(picture)
@@ -254,7 +269,12 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         default=None,
         help=f"a file or folder, or `{recipe.shipped}` for the shipped subset, in place of {recipe.source}",
     )
-    parser.add_argument("--out", default=None, help=f"the run's folder (default runs/{recipe.name})")
+    parser.add_argument(
+        "--out", default=None, help=f"the run's folder (default {recipe.folder()}, with --smoke {recipe.folder(True)})"
+    )
+    parser.add_argument(
+        "--licence", help=f"of what is trained, for its card (default, without --data: {recipe.licence})"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (default 0)")
     parser.add_argument("--jit", choices=["auto", "on", "off"], default="auto", help="XLA for the training step")
     parser.add_argument(
@@ -290,6 +310,11 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the zoo."""
     return sorted(path.stem for path in shipped_folder("recipes").glob("*.py") if path.stem != "__init__")
+
+
+def is_recipe(name: str | None) -> bool:
+    """Whether a name is a recipe's, and not a path's."""
+    return name in list_recipes() and not Path(name).exists()
 
 
 def find_recipe(name: str) -> Recipe:

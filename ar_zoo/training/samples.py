@@ -17,7 +17,7 @@ class Samples(keras.callbacks.Callback):
         folder: of TensorBoard.
         number: how many.
         averaging: the run's.
-        context: name → [number, …], of models that take one.
+        context: name → [number, …]; what of it the model takes.
         num_sites: where the length is free.
 
     Example: `model.fit(…, callbacks=[Samples("run/tensorboard", 16, averaging)])`
@@ -37,8 +37,9 @@ class Samples(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         model, length = self.model, {} if self.num_sites is None else {"num_sites": self.num_sites}
+        context = {name: rows for name, rows in (self.context or {}).items() if name in model.context_spec}
         with self.averaging.averaged():
-            x = model.sample(self.number, seed=0, context=self.context, **length)
+            x = model.sample(self.number, seed=0, context=context or None, **length)
         with self._writer.as_default(step=epoch):
             kind = data_kind(model)
             if kind == "image":

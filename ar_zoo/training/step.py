@@ -9,8 +9,10 @@ from ar_zoo.training.remat import rematerialise
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def check_step(recipe, qat, minutes) -> None:
+def check_step(recipe, qat, minutes, strategy="one") -> None:
     """Refuses what cannot be, or not together, before anything is made."""
+    if minutes is not None and strategy == "multiworker":
+        raise ValueError("`minutes` must be None under several workers, whose clocks differ: give `epochs` or `steps`.")
     if recipe.precision not in PRECISIONS:
         raise ValueError(f"`precision` must be one of {', '.join(map(repr, PRECISIONS))}; got {recipe.precision!r}.")
     arguments.whole(accumulate=recipe.accumulate, steps_per_execution=recipe.steps_per_execution)
@@ -21,6 +23,11 @@ def check_step(recipe, qat, minutes) -> None:
     arguments.whole(0, samples=recipe.samples)
     if recipe.weight_noise:
         arguments.positive(weight_noise=recipe.weight_noise)
+    if recipe.objective is not None:
+        # It has a loss of its own, of rows that may belong together.
+        for name, none in (("accumulate", 1), ("label_smoothing", 0), ("weight_noise", 0), ("scheduled_sampling", 0)):
+            if getattr(recipe, name) != none:
+                raise ValueError(f"`{name}` must be {none} with an objective; got {getattr(recipe, name)}.")
     other = [name for name, given in (("qat", qat), ("weight_noise", recipe.weight_noise)) if given]
     if recipe.remat and other:
         raise ValueError(f"`remat` must be off with `{other[0]}`: it computes again at weights as they are.")

@@ -63,8 +63,7 @@ def _meeting():
 
 def is_chief(strategy) -> bool:
     """Whether this process is the one that writes files."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_type or resolver.task_id == 0 or resolver.task_type == "chief"
+    return strategy.extended.should_checkpoint
 
 
 def cluster(workers: list[str], index: int) -> str:
@@ -78,15 +77,19 @@ def cluster(workers: list[str], index: int) -> str:
         >>> cluster(["10.0.0.1:2222", "10.0.0.2:2222"], 0)
         '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
     """
+    _check_cluster(workers, index)
+    return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
+
+
+def _check_cluster(workers, index):
     for worker in workers:
         host, _, port = str(worker).rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"`hosts` must be HOST:PORT each; got {worker!r}.")
     if len(set(workers)) < len(workers):
         raise ValueError(f"`hosts` must differ; got {', '.join(workers)}.")
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(workers):
         raise ValueError(f"`index` must be in 0..{len(workers) - 1}, one of the {len(workers)} hosts; got {index}.")
-    return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
 
 
 def read_cluster(text: str | None) -> tuple[list[str], int]:
@@ -100,8 +103,8 @@ def read_cluster(text: str | None) -> tuple[list[str], int]:
         index = int(found["task"]["index"])
         if found["task"]["type"] == "worker":
             index += len(found["cluster"].get("chief", []))
-        workers[index]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        _check_cluster(workers, index)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"TF_CONFIG does not describe workers ({error!r}); it is {text[:200]!r}. {how}") from None
     return workers, index
 
@@ -110,7 +113,7 @@ def meet(workers: list[str], index: int, timeout: float = TIMEOUT) -> None:
     """Waits until all workers have come to their addresses. (TensorFlow would wait for ever, and would not say for whom.)
 
     Raises:
-        OSError: this worker's own port is taken.
+        ConnectionError: this worker's own port is taken.
         TimeoutError: others did not come in time; names them.
     """
     missing, deadline = {worker for place, worker in enumerate(workers) if place != index}, time.monotonic() + timeout
@@ -120,7 +123,9 @@ def meet(workers: list[str], index: int, timeout: float = TIMEOUT) -> None:
         try:
             here.bind(("", port))
         except OSError as error:
-            raise OSError(f"Port {port} of this host, worker {index}, cannot be used: {error.strerror}.") from None
+            raise ConnectionError(
+                f"Port {port} of this host, worker {index}, cannot be used: {error.strerror}."
+            ) from None
         here.listen(len(workers))
         while missing:
             missing = {worker for worker in missing if not _answers(worker)}

@@ -35,6 +35,8 @@ class TokenObjective(Objective):
     end: str = dataclasses.field(default="\n", kw_only=True)
     #: What the best weights are told by, and whether the largest are; of the columns of `log.csv`.
     best: ClassVar[tuple[str, bool]] = ("val_bits_per_dim", False)
+    #: Whether its loss falls as a model learns.
+    falls: ClassVar[bool] = True
 
     def loaded(self) -> TokenObjective:
         """With the models that it names."""

@@ -21,7 +21,7 @@ from ar_zoo.training.optimizers import make_optimizer
 from ar_zoo.training.pace import Pace
 from ar_zoo.training.patience import Patience
 from ar_zoo.training.prepare import prepare
-from ar_zoo.training.recipe import Recipe, find_recipe, list_recipes
+from ar_zoo.training.recipe import Recipe, find_recipe, is_recipe
 from ar_zoo.training.samples import Samples
 from ar_zoo.training.status import Interrupted, WorkersLeft
 from ar_zoo.training.step import check_step, jit_of, set_step
@@ -52,6 +52,7 @@ def train(
     tpu: str | None = None,
     save_minutes: float = 5.0,
     profile: bool = False,
+    licence: str | None = None,
 ) -> keras.Model:
     """Trains a recipe's model, or goes on with a run that was interrupted.
 
@@ -76,6 +77,7 @@ def train(
         tpu: its name, for `strategy` `"tpu"`; `None` for the local one.
         save_minutes: between checkpoints, of which each epoch ends with one too.
         profile: whether TensorBoard's profiler watches steps 3 to 12.
+        licence: of what is trained, for its card; by default the recipe's, where its data are.
         clock: of `minutes`: `"wall"`, or `"cpu"` for those of all cores, which count the same on a machine that others use.
 
     Returns:
@@ -93,7 +95,7 @@ def train(
     if steps is not None and steps < 1:
         raise ValueError(f"`steps` must be at least 1; got {steps}.")
     recipe = changed(recipe, start, freeze, lora)
-    check_step(recipe, qat, minutes)
+    check_step(recipe, qat, minutes, strategy)
     devices = make_strategy(strategy, tpu)
     replicas = devices.num_replicas_in_sync
     if recipe.batch_size % replicas:
@@ -104,11 +106,8 @@ def train(
     source = data or (recipe.shipped if smoke else recipe.source)
     how = dict(sample_rate=recipe.sample_rate, binarize=recipe.binarize)
     sets = {split: read(source, split, **how) for split in ("train", "valid")}
-    out = Path(out or Path("runs") / recipe.name)
-    if recipe.objective is not None and recipe.accumulate > 1:
-        raise ValueError(
-            f"`accumulate` must be 1 with an objective, whose rows may belong together; got {recipe.accumulate}."
-        )
+    out = Path(out or recipe.folder(smoke))
+    licence = licence or licence_of(recipe, source)
     begun = _begun(recipe, devices, out, dict(smoke=smoke, seed=seed, jit_compile=jit_compile, verbose=verbose))
     keras.utils.set_random_seed(seed)
     with devices.scope():
@@ -150,7 +149,7 @@ def train(
             "name": recipe.model,
             "recipe": recipe.name,
             "epoch": epoch,
-            "licence": recipe.licence,
+            "licence": licence,
             "about": recipe.about,
         }
         facts["metrics"] = {best[0].replace("val_", "valid_"): round(value, 5)}
@@ -198,10 +197,10 @@ def train(
                     keeper,
                     diverged,
                     checkpoint,
-                    asked,
                     patience,
                     *budget,
                     *logs,
+                    asked,  # the last: what it ends has been written down by the others
                 ],
             )
         finally:
@@ -248,6 +247,11 @@ def _epochs(recipe, epochs, smoke, minutes) -> int:
     return epochs
 
 
+def licence_of(recipe, source) -> str:
+    """Of what a recipe makes of data: its own knows but its own data."""
+    return recipe.licence if source in (recipe.source, recipe.shipped) else "not stated: see the data's"
+
+
 def changed(recipe, start, freeze, lora):
     """The recipe with what was given in the place of its own; one that starts from nothing has a rate for that."""
     slower = start is not None and recipe.start is None
@@ -263,7 +267,7 @@ def changed(recipe, start, freeze, lora):
 
 def _begun(recipe, devices, out, how) -> str | None:
     """The preset to go on from; where `start` names a recipe, that one is trained first, in a folder of this run's."""
-    if recipe.start not in list_recipes() or Path(recipe.start).exists():
+    if not is_recipe(recipe.start):
         return recipe.start
     if is_chief(devices):
         train(find_recipe(recipe.start), out=out / "start", **how)

@@ -77,10 +77,11 @@ def naive(layer, x, source=None):
 @pytest.mark.parametrize("part", [attention.PART, 3])
 @pytest.mark.parametrize("arguments", CASES, ids=str)
 def test_values(arguments, part, monkeypatch):
-    """At once, and in parts of 3, 4 and 4 queries."""
+    """At once, and in parts of 3, 4 and 4 queries; in training, which takes queries, keys and values in one product."""
     monkeypatch.setattr(attention, "PART", part)
     layer, x = make(arguments)
-    np.testing.assert_allclose(np.asarray(layer(x)), naive(layer, x), atol=1e-11)
+    for training in (False, True):
+        np.testing.assert_allclose(np.asarray(layer(x, training=training)), naive(layer, x), atol=1e-11)
 
 
 class Stepped:

@@ -37,6 +37,28 @@ def test_table_of_costs():
     assert lines[4:] == ["| as it comes | 100 | 1.00 | 500 | 2.000 |", "| no XLA | 200 | 2.00 | 400 | 2.250 |"]
 
 
+def test_nobody_there():
+    text = measure_training.table(measure_training.CASES[0], [ROWS[3]], "costs")
+    assert text.splitlines()[-1] == "gone: left out, no torch"
+
+
+def test_a_first_row_that_is_missing_leaves_no_ratios():
+    lines = measure_training.table(measure_training.CASES[0], [ROWS[3], ROWS[1]], "costs").splitlines()
+    assert lines[-1] == "| pytorch, eager | 200 |  | 400 | 2.250 |"
+
+
+def test_all_learn_from_the_same_rows(monkeypatch):
+    monkeypatch.syspath_prepend(str(measure_training.PEERS))
+    from rounds import rows_of, timed
+
+    taken = []
+    run = timed(lambda step: taken.append(rows_of(step, 2, 5)) or len(taken))
+    seconds, loss = run(2)
+    assert (len(seconds), loss) == (2, 2)
+    run(1)
+    assert taken == [[0, 1], [2, 3], [4, 0], [1, 2], [3, 4]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["peers", "costs"])
 def test_tiny(what, tmp_path, capsys, monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ar_zoo.training import launcher
 from ar_zoo.training.launcher import launch
 from ar_zoo.training.status import INTERRUPTED, REFUSED
 
@@ -65,6 +66,24 @@ def test_the_launcher_starts_nothing_again_once_the_chief_is_done(worker, tmp_pa
     """Another that saw the chief go says that one is gone."""
     assert worker("done") == 0
     assert [(tmp_path / f"starts_{index}").read_text() for index in (0, 1)] == ["x", "x"]
+
+
+def test_no_worker_is_left_where_another_cannot_be_started(tmp_path, monkeypatch):
+    made, ended = [], []
+
+    class Process:
+        def __init__(self, *_, **__):
+            made.append(self)
+            if len(made) == 2:
+                raise OSError("Cannot allocate memory")
+
+        def kill(self):
+            ended.append(self)
+
+    monkeypatch.setattr(launcher.subprocess, "Popen", Process)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        launch(["true"], 3, tmp_path)
+    assert ended == made[:1]
 
 
 def test_the_launcher_ends_where_the_command_is_wrong(worker, tmp_path):

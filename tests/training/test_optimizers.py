@@ -141,6 +141,22 @@ def test_muon_takes_tables_where_it_is_told_to():
     assert not Muon(1e-3, exclude_embeddings=False)._should_use_adamw(table)
 
 
+@pytest.mark.parametrize("excluded", [["OUT"], [r"block_\d/attention/out"]])
+def test_muon_is_told_layers_by_patterns(excluded):
+    model, made = create("gpt.tiny", name="startup"), Muon(1e-3, exclude_layers=excluded)
+    kept = {
+        weight.path for weight in model.trainable_weights if len(weight.shape) == 2 and made._should_use_adamw(weight)
+    }
+    assert kept == {"startup/embedding/table"} | {f"startup/block_{i}/attention/out/kernel" for i in (0, 1)}
+
+
+@pytest.mark.parametrize("excluded", ["output", [1]])
+def test_muon_takes_no_single_word(excluded):
+    with pytest.raises(ValueError, match="`exclude_layers` must be a list of regular expressions, or None; got"):
+        Muon(1e-3, exclude_layers=excluded)
+    assert Muon(1e-3, exclude_layers=None).exclude_layers == []
+
+
 def test_muon_is_saved_with_the_model(tmp_path):
     model = create("wavenet.tiny")
     model.compile(Muon(2e-3, exclude_layers=["output"]))

@@ -18,6 +18,7 @@ from ar_zoo.data import read
 from ar_zoo.training import DPO, Distill, PolicyGradient, Recipe, Supervised, train
 from ar_zoo.training.answers import GreedyAnswers, completed, rewards_of
 from ar_zoo.training.callbacks import BestPreset
+from ar_zoo.training.find_rate import find_rate
 from ar_zoo.training.policy import Rollouts
 from tests.training import runs
 
@@ -164,6 +165,32 @@ def test_epochs_are_rounds(stage):
         assert sorted(batch["x"].numpy()[:, 0]) == list(range(16))
 
 
+def test_rounds_are_counted_by_the_runs_steps(stage, model, monkeypatch):
+    """And not by the optimizer's, which passes over steps that are no numbers."""
+    sampler, numbers = stage.callbacks[0], []
+    monkeypatch.setattr(sampler, "draw", lambda number: numbers.append(number) or setattr(sampler, "drawn", True))
+    sampler.set_model(model)
+    sampler.set_params({"epochs": 3, "steps": 4})
+    sampler.on_train_begin()
+    for epoch in (1, 2):
+        sampler.on_epoch_begin(epoch)
+        for batch in range(4):
+            sampler.on_train_batch_begin(batch)
+    assert numbers == [2, 3, 4, 5]
+    sampler.set_params({"epochs": 2, "steps": 3})
+    with pytest.raises(ValueError, match="`steps` must be a multiple of the 2 steps of a round; got 3"):
+        sampler.on_train_begin()
+
+
+def test_rates_are_not_swept_where_no_loss_falls(data):
+    with pytest.raises(
+        ValueError, match="`recipe` must learn by a loss that falls; tiny_sums's PolicyGradient has none"
+    ):
+        find_rate(dataclasses.replace(SUMS, objective=POLICY, batch_size=16), data=data)
+    with pytest.raises(ValueError, match="`start` must be a preset here; got the recipe 'gpt_sums_sft'"):
+        find_rate(dataclasses.replace(SUMS, start="gpt_sums_sft"), data=data)
+
+
 def test_what_does_not_fit(model, data):
     sets = {split: read(data, split) for split in ("train", "valid")}
     with pytest.raises(ValueError, match=r"`batch_size` must divide the 16 answers of a round, .*; got 5"):
@@ -177,11 +204,13 @@ def test_the_largest_is_kept():
     """Of equal ones the last."""
     written, averaging = [], SimpleNamespace(averaged=contextlib.nullcontext)
     write = lambda model, folder, epoch, value: written.append((epoch, value))  # noqa: E731
-    keep = BestPreset("folder", SimpleNamespace(best=np.inf, writes=True), averaging, write, "val_reward", True)
+    checkpoint = SimpleNamespace(best=np.inf, writes=True)
+    keep = BestPreset("folder", checkpoint, averaging, write, "val_reward", True)
     keep.set_model(None)
     for epoch, value in enumerate([0.25, 0.125, 0.5, 0.5]):
         keep.on_epoch_end(epoch, {"val_reward": value, "val_bits_per_dim": 1.0})
     assert written == [(1, 0.25), (3, 0.5), (4, 0.5)]
+    assert checkpoint.best_epoch == 3, "to patience an equal one is no better"
 
 
 TUNED = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 import ar_zoo
 from ar_zoo.core.registry import find
 from ar_zoo.training import Recipe, find_recipe, list_recipes, train
+from ar_zoo.training.status import LEFT
 from tests.training import runs
 
 # What depends on the data and not on a model's size: it stays the recipe's.
@@ -86,6 +89,7 @@ def test_wrong_options(arguments, capsys):
     [
         (["--data", "/nowhere/x.npz"], "error: .*nowhere"),
         (["--smoke", "--epochs", "0"], "error: `epochs` must be at least 1; got 0"),
+        (["--find-rate", "--minutes", "2"], "error: --find-rate trains nothing that is kept: leave out --minutes"),
     ],
 )
 def test_errors_are_one_line(tmp_path, arguments, message, capsys):
@@ -94,6 +98,24 @@ def test_errors_are_one_line(tmp_path, arguments, message, capsys):
     assert error.count("\n") == 1
     assert re.match(message, error)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("error", [TimeoutError("Worker 1 did not answer"), ConnectionError("Port 1 cannot be used")])
+def test_a_start_that_may_succeed_next_time(error, monkeypatch, capsys):
+    """Its status is that of a worker that is gone: the launcher tries again."""
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(sys.modules["ar_zoo.training.train"], "train", fails)
+    assert runs.TINY.main([]) == LEFT
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_folders(monkeypatch):
+    """A try leaves the run's own alone."""
+    assert (runs.TINY.folder(), runs.TINY.folder(smoke=True)) == (Path("runs/tiny_text"), Path("runs/tiny_text_smoke"))
+    assert runs.told(monkeypatch, "--licence", "CC0")[1]["licence"] == "CC0"
 
 
 def assert_complete(folder, rows=1, measure="val_bits_per_dim"):

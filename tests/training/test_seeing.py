@@ -134,6 +134,13 @@ def test_samples_of_pictures(tmp_path):
 
 
 @pytest.mark.slow
+def test_samples_are_told_what_the_model_takes(tmp_path):
+    """And not the other columns of the data."""
+    model = create("gpt.tiny")
+    model.compile("sgd")
+    assert drawn(model, tmp_path, num_sites=4, context={"scored": np.ones((2, 4), bool)}).string_val
+
+
 def test_samples_of_sound_and_numbers(tmp_path):
     model = create("wavenet.tiny")
     model.compile("sgd")

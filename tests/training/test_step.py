@@ -15,7 +15,7 @@ from ar_zoo.core.pretrained import _with_policy
 from ar_zoo.core.registry import create
 from ar_zoo.data import read
 from ar_zoo.data.encoded import encode
-from ar_zoo.training import train
+from ar_zoo.training import Supervised, train
 from ar_zoo.training.callbacks import AveragedEvaluation
 from ar_zoo.training.optimizers import inner, make_optimizer
 from ar_zoo.training.remat import _recomputed, rematerialise
@@ -77,11 +77,31 @@ def test_parts_count_as_one_update():
 def test_all_of_a_batch_is_cut():
     seen = []
     inputs = {"x": tf.reshape(tf.range(12), (6, 2)), "context": {"label": tf.range(6)}, "mask": None}
-    (mean,) = accumulated(3, inputs, lambda part: seen.append(part) or [tf.reduce_sum(part["x"])])
+    (mean,) = accumulated(3, inputs, lambda part: (seen.append(part) or [tf.reduce_sum(part["x"])], 1.0))
     assert int(mean) == sum(range(12)) // 3
     np.testing.assert_array_equal(tf.stack([part["context"]["label"] for part in seen]), [[0, 1], [2, 3], [4, 5]])
     np.testing.assert_array_equal(seen[1]["x"], [[4, 5], [6, 7]])
     assert seen[0]["mask"] is None
+    assert [part["part"] for part in seen] == [0, 1, 2]
+
+
+def test_parts_that_weigh_differently():
+    """Rows that do not count, and padding, all in one part."""
+    x = symbols()
+    batch = {
+        "x": x,
+        "sample_weight": np.array([1, 0.5, 1, 1, 0, 0, 2, 0], "float32"),
+        "mask": np.arange(80).reshape(8, 10) > 33,
+    }
+    data, made = tf.data.Dataset.from_tensors(batch).repeat(), []
+    for parts in (1, 4):
+        keras.utils.set_random_seed(0)
+        model = create("neural_lm.tiny", dtype="float64")
+        model.accumulate = parts
+        model.compile(keras.optimizers.SGD(0.5), run_eagerly=True)
+        model.fit(data, steps_per_epoch=2, shuffle=False, verbose=0)
+        made.append([weight.numpy() for weight in model.trainable_weights])
+    assert_close(made[1], made[0], 1e-9)
 
 
 @pytest.mark.slow
@@ -242,6 +262,15 @@ def test_several_steps_in_one(data, tmp_path):
         (dict(accumulate=3), {}, "`batch_size` must be a multiple of 3, `accumulate`, since it is cut into as many"),
         (dict(steps_per_execution=0), {}, "`steps_per_execution` must be an integer of at least 1; got 0"),
         (dict(remat=True), dict(qat="int8"), "`remat` must be off with `qat`"),
+        (dict(objective=Supervised(), accumulate=2), {}, "`accumulate` must be 1 with an objective; got 2"),
+        (
+            dict(objective=Supervised(), label_smoothing=0.1),
+            {},
+            "`label_smoothing` must be 0 with an objective; got 0.1",
+        ),
+        (dict(objective=Supervised(), weight_noise=0.1), {}, "`weight_noise` must be 0 with an objective"),
+        (dict(objective=Supervised(), scheduled_sampling=0.1), {}, "`scheduled_sampling` must be 0 with an objective"),
+        ({}, dict(minutes=1, strategy="multiworker"), "`minutes` must be None under several workers"),
     ],
 )
 def test_what_is_refused(changes, arguments, message, data, tmp_path):
@@ -260,8 +289,10 @@ def test_a_batch_that_does_not_come_out_even():
 
 def test_the_command_line(monkeypatch):
     arguments = ["--precision", "mixed_bfloat16", "--accumulate", "2", "--remat", "--steps-per-execution", "3"]
+    arguments += ["--batch-size", "16", "--learning-rate", "1e-3", "--weight-decay", "0"]
     told, _ = runs.told(monkeypatch, *arguments)
     changes = dict(precision="mixed_bfloat16", accumulate=2, remat=True, steps_per_execution=3)
+    changes |= dict(batch_size=16, learning_rate=1e-3, weight_decay=0.0)
     assert told == dataclasses.replace(runs.TINY, **changes)
 
 

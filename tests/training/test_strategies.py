@@ -17,7 +17,7 @@ import pytest
 
 from ar_zoo.training import list_recipes, strategies
 from ar_zoo.training.launcher import launch
-from tests.training import distributed
+from tests.training import distributed, runs
 
 _PROGRAM = Path(distributed.__file__)
 
@@ -81,6 +81,25 @@ def test_every_recipe_smokes_under(strategy, tmp_path, with_path):
         assert (tmp_path / name / "best" / "manifest.json").is_file(), name
 
 
+@pytest.mark.slow
+def test_workers_learn_from_the_same_rounds_of_answers(tmp_path, with_path):
+    """Each of two processes draws a round by itself, and learns from its part: as one that draws and learns from all."""
+    command = [sys.executable, "-m", "ar_zoo", "train", "gpt_sums_rlvr", "--smoke", "--jit", "off", "--out"]
+    for name, more in (("one", []), ("two", ["--strategy", "multiworker", "--workers", "2"])):
+        subprocess.run([*command, str(tmp_path / name), *more], check=True, capture_output=True)
+    one, two = (runs.checkpoint(tmp_path / name) for name in ("one", "two"))
+    names = [name for name in one if name.startswith(("model/", "optimizer/"))]
+    assert len(names) > 50
+    for name in names:
+        value = one[name]
+        apart = np.linalg.norm(value.astype("float64") - two[name])
+        assert apart <= 1e-4 * max(1e-3, np.linalg.norm(value.astype("float64"))), name
+    figures = [
+        [float(runs.log(tmp_path / name)[-1][measure]) for measure in ("reward", "kl")] for name in ("one", "two")
+    ]
+    np.testing.assert_allclose(*figures, rtol=1e-4, atol=1e-6)
+
+
 def test_keras_still_needs_our_step():
     """When this fails, a part of `ar_zoo/core/replicas.py` may have nothing left to do: try without."""
     reduced = inspect.getsource(keras.src.backend.tensorflow.trainer.reduce_per_replica)
@@ -140,6 +159,10 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
+def task(host, index) -> str:
+    return json.dumps({"cluster": {"worker": [host]}, "task": {"type": "worker", "index": index}})
+
+
 def test_clusters():
     text = strategies.cluster(["a:1", "b:2"], 1)
     assert strategies.read_cluster(text) == (["a:1", "b:2"], 1)
@@ -156,6 +179,9 @@ def test_clusters():
         (lambda: strategies.read_cluster(None), "needs its hosts, and TF_CONFIG is not set. Give --workers N, or"),
         (lambda: strategies.read_cluster("{}"), r"TF_CONFIG does not describe workers \(KeyError\('cluster'\)\); it is '{}'"),
         (lambda: strategies.cluster(["a"], 0), "`hosts` must be HOST:PORT each; got 'a'"),
+        (lambda: strategies.cluster(["a:65536"], 0), "`hosts` must be HOST:PORT each; got 'a:65536'"),
+        (lambda: strategies.read_cluster(task("a", 0)), "TF_CONFIG does not describe workers .*`hosts` must be HOST:PORT"),
+        (lambda: strategies.read_cluster(task("a:1", -1)), r"TF_CONFIG does not describe workers .*`index` must be in 0\.\.0"),
         (lambda: strategies.cluster(["a:1", "a:1"], 0), "`hosts` must differ; got a:1, a:1"),
         (lambda: strategies.cluster(["a:1"], 1), r"`index` must be in 0\.\.0, one of the 1 hosts; got 1"),
         (lambda: strategies.cluster(["a:1"], None), r"`index` must be in 0\.\.0, one of the 1 hosts; got None"),

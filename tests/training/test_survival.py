@@ -57,6 +57,10 @@ class StopAt(keras.callbacks.Callback):
         if int(self.model.optimizer.iterations) == self.step:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def on_epoch_end(self, epoch, logs=None):
+        if self.step == "an epoch's end" and epoch == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
 
 def asked_to_stop(monkeypatch, step, *arguments, **more):
     """`train`, with a SIGTERM during the step of that number."""
@@ -85,6 +89,15 @@ def test_sigterm_saves_and_the_run_goes_on(data, finished, tmp_path, monkeypatch
             f"Stopped after step {step + 1}, as asked. The same command goes on from {kept}" in capsys.readouterr().out
         )
     assert signal.getsignal(signal.SIGTERM) is handler
+    train(runs.TINY, data=data, out=out, epochs=2, **QUIET)
+    runs.assert_same_run(out, finished)
+    assert runs.figures(out) == runs.figures(finished)
+
+
+def test_sigterm_at_the_end_of_an_epoch_leaves_its_row(data, finished, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    asked_to_stop(monkeypatch, "an epoch's end", runs.TINY, data=data, out=out, epochs=2, **QUIET)
+    assert len(runs.figures(out)) == 1
     train(runs.TINY, data=data, out=out, epochs=2, **QUIET)
     runs.assert_same_run(out, finished)
     assert runs.figures(out) == runs.figures(finished)

@@ -26,6 +26,7 @@ from ar_zoo.training import train
 from ar_zoo.training.callbacks import AveragedEvaluation, TimeBudget
 from ar_zoo.training.checkpoint import Checkpoint
 from ar_zoo.training.prepare import create_for
+from ar_zoo.training.train import licence_of
 from tests.training import runs
 from tests.training.test_recipe import assert_complete
 
@@ -58,10 +59,19 @@ def test_what_a_run_leaves(finished, data):
     assert float(rows[1]["val_bits_per_dim"]) < float(rows[0]["val_bits_per_dim"]) < np.log2(6)
     manifest = json.loads((folder / "best" / "manifest.json").read_text())
     assert (manifest["name"], manifest["recipe"], manifest["epoch"]) == ("gpt.tiny", "tiny_text", 2)
-    assert manifest["licence"] == "CC0-1.0"
+    assert manifest["licence"] == "not stated: see the data's"
     assert manifest["data"]["valid"] == {"source": "x_valid.txt", "sha256": read(data, "valid").sha256}
     assert best.head.alphabet == "abcdef"
     assert np.isclose(float(rows[1]["val_bits_per_dim"]), manifest["metrics"]["valid_bits_per_dim"], atol=1e-5)
+
+
+def test_a_recipe_knows_the_licence_of_its_own_data():
+    for source, licence in (
+        ("nowhere", "CC0-1.0"),
+        ("shipped:text", "CC0-1.0"),
+        ("mine.txt", "not stated: see the data's"),
+    ):
+        assert licence_of(runs.TINY, source) == licence
 
 
 def test_the_running_mean_is_evaluated_and_kept(finished, data):

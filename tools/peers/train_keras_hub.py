@@ -9,9 +9,8 @@ import sys
 import keras
 import keras_hub
 import numpy as np
-import tensorflow as tf
 from hub_model import hub_model
-from pace import StepTimes
+from pace import fitted
 from rounds import resident_mb, serve
 
 
@@ -30,13 +29,7 @@ def main():
     data = np.load(asked["data"]).astype("int32")
     before = np.pad(data, ((0, 0), (1, 0)), constant_values=size["num_symbols"])[:, :-1]
     inputs = {"token_ids": before, "padding_mask": np.ones_like(before)}
-    batches = tf.data.Dataset.from_tensor_slices((inputs, data)).repeat().batch(asked["batch"], drop_remainder=True)
-    times = StepTimes()
-
-    def run(steps):
-        history = model.fit(batches, steps_per_epoch=steps + 1, verbose=0, callbacks=[times])
-        return times.seconds, history.history["loss"][-1]
-
+    run = fitted(model, (inputs, data), asked["batch"])
     run(3)
     version = f"keras-hub {keras_hub.__version__}, keras {keras.__version__}, {asked['way']}"
     serve(run, {"version": version, "weights": model.count_params(), "before_mb": before_mb})
