@@ -143,11 +143,11 @@ def test_muon_takes_tables_where_it_is_told_to():
 
 @pytest.mark.parametrize("excluded", [["OUT"], [r"block_\d/attention/out"]])
 def test_muon_is_told_layers_by_patterns(excluded):
-    model, made = create("gpt.tiny", name="startup"), Muon(1e-3, exclude_layers=excluded)
+    model, made = create("gpt.tiny", name="outer"), Muon(1e-3, exclude_layers=excluded)
     kept = {
         weight.path for weight in model.trainable_weights if len(weight.shape) == 2 and made._should_use_adamw(weight)
     }
-    assert kept == {"startup/embedding/table"} | {f"startup/block_{i}/attention/out/kernel" for i in (0, 1)}
+    assert kept == {"outer/embedding/table"} | {f"outer/block_{i}/attention/out/kernel" for i in (0, 1)}
 
 
 @pytest.mark.parametrize("excluded", ["output", [1]])
