@@ -26,7 +26,21 @@ FEED_FORWARD = {
     "geglu": (_gelu, True),
 }
 ORDERS = ("pre", "post", "parallel")
-NORMS = {"layer": keras.layers.LayerNormalization, "rms": keras.layers.RMSNormalization}
+
+
+@keras.saving.register_keras_serializable(package="ar_zoo")
+class RMSNorm(keras.layers.RMSNormalization):
+    """Keras's, but that the gain is multiplied with the factor, and x with both: a converter would multiply a constant that
+    comes last into the weights after it, which then leave the grid of their quantisation."""
+
+    def call(self, x):
+        dtype = "float64" if x.dtype == "float64" else "float32"
+        x = ops.cast(x, dtype)
+        factor = ops.rsqrt(ops.mean(ops.square(x), axis=self.axis, keepdims=True) + self.epsilon)
+        return ops.cast(x * (factor * ops.cast(self.scale, dtype)), self.compute_dtype)
+
+
+NORMS = {"layer": keras.layers.LayerNormalization, "rms": RMSNorm}
 
 
 def make_norm(kind: str, epsilon: float, **kwargs):

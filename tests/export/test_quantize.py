@@ -214,6 +214,15 @@ def assert_steps_are_of_rounded_weights(folder, small, x, scheme):
     assert np.abs(found - expected).mean() < 0.25 * np.abs(found - exact).mean()
 
 
+def test_gains_before_a_matrix_leave_it_on_its_grid(tmp_path):
+    """A converter multiplies a constant that comes right before a matrix into it."""
+    small = randomised(ar_zoo.create("llama.tiny"), scale=0.2)
+    data = Examples(small.sample(8, seed=2, num_sites=6).reshape(-1), window=6)
+    how = dict(num_sites=6, quantize="int8", validation=data, max_loss=0.5, progress=False)
+    folder = ar_zoo.export(small, tmp_path / "llama", "tflite", **how)
+    assert all(set(forms) == {"int8"} for forms in manifest_of(folder)["quality"]["stored"].values())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["gated_pixel_cnn", "wavenet", "pixel_cnn"])
 def test_every_endpoint_of_every_kind_of_state(tmp_path, family):
