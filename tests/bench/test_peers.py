@@ -68,7 +68,7 @@ def test_another_python_does_not_see_ours(run, monkeypatch):
 def test_every_peer_has_its_script_and_asks_for_what_it_is_given():
     named = {script for case in CASES + QUICK for script in case.peers.values()}
     trained = {script for case in measure_training.CASES for script, _ in case.peers}
-    helpers = {"rounds.py", "pace.py"}
+    helpers = {"rounds.py", "pace.py", "hub_model.py"}
     assert named | trained | helpers == {path.name for path in SCRIPTS.glob("*.py")}
     for case in QUICK:
         model = ar_zoo.create(case.preset, **case.overrides)

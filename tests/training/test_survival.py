@@ -252,7 +252,7 @@ def test_a_step_that_is_no_number_does_not_reach_the_weights():
 
 def test_a_loss_that_explodes_stops_the_run(data, tmp_path):
     wild = dataclasses.replace(
-        runs.TINY, learning_rate=30.0, warmup_steps=0, clip_norm=None, final_rate=1.0, average=None
+        runs.TINY, learning_rate=10.0, warmup_steps=0, clip_norm=None, final_rate=1.0, average=None
     )
     with pytest.raises(
         ValueError, match=r"The loss explodes: .* at step \d+, .* at the first, for 20 steps\. There is no"
