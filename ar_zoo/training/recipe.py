@@ -142,18 +142,14 @@ class Recipe:
         options = _parser(self).parse_args(arguments)
         try:
             return _run(self, options, arguments, known_as or getattr(sys.modules["__main__"], "__file__", self.name))
-        except (
-            WorkersLeft,
-            TimeoutError,
-            ConnectionError,
-        ) as error:  # other workers, or a port: a new start may mend it
-            print(f"error: {error}", file=sys.stderr)
-            return LEFT
         except (ValueError, OSError) as error:
             full = getattr(error, "errno", None) == errno.ENOSPC
             where = f"; make room where {options.out or 'runs'} lies, and give the same command again" if full else ""
             print(f"error: {error}{where}", file=sys.stderr)
             return REFUSED
+        except WorkersLeft as error:
+            print(f"error: {error}", file=sys.stderr)
+            return LEFT
 
 
 def _run(recipe, options, arguments, known_as) -> int:

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 
-from ar_zoo.training.status import STRATEGIES
+from ar_zoo.training.status import STRATEGIES, WorkersLeft
 
 TIMEOUT = 120.0
 # Seconds without a sign of life until a worker counts as gone. TensorFlow's ten are few for a busy host.
@@ -159,7 +159,10 @@ def _on_workers(workers, index, timeout):
     import tensorflow as tf
     from tensorflow.python.eager import context
 
-    meet(workers, index, timeout)
+    try:
+        meet(workers, index, timeout)
+    except (TimeoutError, ConnectionError) as error:  # another start, with other ports perhaps, may succeed
+        raise WorkersLeft(str(error)) from None
     state = context.context()  # the strategy configures it, and has no argument for this
     state.configure_coordination_service = functools.partial(
         state.configure_coordination_service, heartbeat_timeout_in_ms=int(1000 * HEARTBEAT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 import ar_zoo
 from ar_zoo.core.registry import find
-from ar_zoo.training import Recipe, find_recipe, list_recipes, train
+from ar_zoo.training import Recipe, find_recipe, list_recipes, strategies, train
 from ar_zoo.training.status import LEFT
 from tests.training import runs
 
@@ -101,14 +100,15 @@ def test_errors_are_one_line(tmp_path, arguments, message, capsys):
 
 
 @pytest.mark.parametrize("error", [TimeoutError("Worker 1 did not answer"), ConnectionError("Port 1 cannot be used")])
-def test_a_start_that_may_succeed_next_time(error, monkeypatch, capsys):
+def test_a_start_that_may_succeed_next_time(error, tmp_path, monkeypatch, capsys):
     """Its status is that of a worker that is gone: the launcher tries again."""
 
-    def fails(*_, **__):
+    def fails(*_):
         raise error
 
-    monkeypatch.setattr(sys.modules["ar_zoo.training.train"], "train", fails)
-    assert runs.TINY.main([]) == LEFT
+    monkeypatch.setattr(strategies, "meet", fails)
+    monkeypatch.setenv("TF_CONFIG", strategies.cluster(["a:1", "b:1"], 0))
+    assert runs.TINY.main(["--strategy", "multiworker", "--smoke", "--out", str(tmp_path / "run")]) == LEFT
     assert capsys.readouterr().err == f"error: {error}\n"
 
 
