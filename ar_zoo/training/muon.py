@@ -26,7 +26,7 @@ class Muon(keras.optimizers.Muon):
 
     def __init__(self, learning_rate=0.001, exclude_layers=_ADAMS, **kwargs):
         words = [] if exclude_layers is None else exclude_layers
-        if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+        if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
             raise ValueError(
                 f"`exclude_layers` must be a list of regular expressions, or None; got {exclude_layers!r}."
             )

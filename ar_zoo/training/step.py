@@ -15,7 +15,12 @@ def check_step(recipe, qat, minutes, strategy="one") -> None:
         raise ValueError("`minutes` must be None under several workers, whose clocks differ: give `epochs` or `steps`.")
     if recipe.precision not in PRECISIONS:
         raise ValueError(f"`precision` must be one of {', '.join(map(repr, PRECISIONS))}; got {recipe.precision!r}.")
-    arguments.whole(accumulate=recipe.accumulate, steps_per_execution=recipe.steps_per_execution)
+    arguments.whole(
+        batch_size=recipe.batch_size, accumulate=recipe.accumulate, steps_per_execution=recipe.steps_per_execution
+    )
+    arguments.positive(learning_rate=recipe.learning_rate)
+    if recipe.weight_decay:
+        arguments.positive(weight_decay=recipe.weight_decay)
     reason = "`accumulate`, since it is cut into as many parts"
     arguments.multiples(recipe.accumulate, reason, batch_size=recipe.batch_size)
     arguments.rates(label_smoothing=recipe.label_smoothing, scheduled_sampling=recipe.scheduled_sampling)

@@ -150,7 +150,7 @@ def test_muon_is_told_layers_by_patterns(excluded):
     assert kept == {"outer/embedding/table"} | {f"outer/block_{i}/attention/out/kernel" for i in (0, 1)}
 
 
-@pytest.mark.parametrize("excluded", ["output", [1]])
+@pytest.mark.parametrize("excluded", ["output", [1], 3])
 def test_muon_takes_no_single_word(excluded):
     with pytest.raises(ValueError, match="`exclude_layers` must be a list of regular expressions, or None; got"):
         Muon(1e-3, exclude_layers=excluded)
