@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ar_zoo.core import checks, replicas
+from ar_zoo.core import arguments, checks, replicas
 from ar_zoo.core.accumulate import accumulated
 from ar_zoo.core.likelihood import BitsPerDimension, likelihood_dtype
 from ar_zoo.core.objective import Measures, check_objective
@@ -80,6 +80,7 @@ class Trainable(keras.Model):
         Raises:
             ValueError: the data ended before an epoch's `steps_per_epoch`, of which Keras would but warn.
         """
+        arguments.whole_or_none(steps_per_epoch=kwargs.get("steps_per_epoch"))
         if isinstance(validation_data, tuple):
             validation_data = checks.training_data(self, *validation_data)
         data = self._training_data(x, y, sample_weight)
@@ -138,7 +139,8 @@ class Trainable(keras.Model):
         return sum(self.losses, 0.0) / number if self.losses else 0.0
 
     def train_step(self, data):
-        gradients = accumulated(self.accumulate, self._inputs_of(data, training=True), self._gradients_of)
+        inputs = self._inputs_of(data, training=True)
+        gradients = accumulated(self.accumulate, inputs, self._gradients_of, self.trainable_weights)
         gradients = replicas.summed(gradients)
         finite = self._finite(gradients)
         # A step that is no number must not reach the weights: they then show where it came from.

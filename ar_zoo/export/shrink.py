@@ -20,6 +20,7 @@ from ar_zoo.export import calibrate
 
 # float32 products q · s are off by 1e-7 of themselves; steps between neighbours are 1.
 _TOLERANCE = 1e-3
+_GLANCE = 16
 
 
 def shrink(file, forms, calls=None) -> dict[str, int]:
@@ -143,9 +144,16 @@ def scales(rows, bits, short=False):
     for whole in range(1, 2 ** (bits - 1)):
         left = np.flatnonzero(scale == 0)
         guess = largest[left] / np.float32(whole)
-        ratio = rows[left] / guess[:, None]
-        fits = np.abs(ratio - np.rint(ratio)).max(axis=1, initial=0) < _TOLERANCE
         if short:
-            fits &= (guess.view(np.uint32) & 0xFFFF) == 0
-        scale[left[fits]] = guess[fits]
+            left, guess = (values[(guess.view(np.uint32) & 0xFFFF) == 0] for values in (left, guess))
+        for columns in (slice(_GLANCE), slice(None)):  # a few values tell most guesses to be wrong
+            fits = _are_multiples(rows[:, columns][left], guess)
+            left, guess = left[fits], guess[fits]
+        scale[left] = guess
     return scale if scale.all() else None
+
+
+def _are_multiples(rows, of):
+    """Of each row, whether all its values are multiples of its number."""
+    ratio = rows / of[:, None]
+    return np.abs(ratio - np.rint(ratio)).max(axis=1, initial=0) < _TOLERANCE

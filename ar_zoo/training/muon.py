@@ -30,6 +30,14 @@ class Muon(keras.optimizers.Muon):
             raise ValueError(
                 f"`exclude_layers` must be a list of regular expressions, or None; got {exclude_layers!r}."
             )
+        for word in words:
+            try:
+                re.compile(word)
+            except re.error as error:
+                raise ValueError(
+                    f"`exclude_layers` must be regular expressions; {word!r} is none: {error}. "
+                    f"For the name as it stands take {re.escape(word)!r}."
+                ) from None
         super().__init__(learning_rate, exclude_layers=list(words), **kwargs)
 
     def _should_use_adamw(self, variable):

@@ -232,6 +232,12 @@ def test_data_that_end_before_an_epoch_does_are_refused(execution):
             fit(model, given, steps_per_epoch=10, epochs=2)
 
 
+@pytest.mark.parametrize("steps", [-1, 0, 2.5])
+def test_epochs_have_steps(steps):
+    with pytest.raises(ValueError, match=f"`steps_per_epoch` must be an integer of at least 1, or None; got {steps}"):
+        fit(learner(), laws.events(text(), 2), steps_per_epoch=steps)
+
+
 def test_epochs_that_are_asked_to_stop_are_not_refused():
     model, x = learner(compiled=True), laws.events(text(), 12)
     stop = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True))

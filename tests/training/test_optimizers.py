@@ -154,6 +154,8 @@ def test_muon_is_told_layers_by_patterns(excluded):
 def test_muon_takes_no_single_word(excluded):
     with pytest.raises(ValueError, match="`exclude_layers` must be a list of regular expressions, or None; got"):
         Muon(1e-3, exclude_layers=excluded)
+    with pytest.raises(ValueError, match=r"must be regular expressions; '\[out' is none: unterminated character set"):
+        Muon(1e-3, exclude_layers=["output", "[out"])
     assert Muon(1e-3, exclude_layers=None).exclude_layers == []
 
 

@@ -77,8 +77,10 @@ def test_parts_count_as_one_update():
 def test_all_of_a_batch_is_cut():
     seen = []
     inputs = {"x": tf.reshape(tf.range(12), (6, 2)), "context": {"label": tf.range(6)}, "mask": None}
-    (mean,) = accumulated(3, inputs, lambda part: (seen.append(part) or [tf.reduce_sum(part["x"])], 1.0))
-    assert int(mean) == sum(range(12)) // 3
+    weights = [tf.Variable(0.0), tf.Variable(0.0)]
+    sums = lambda part: (seen.append(part) or [tf.reduce_sum(tf.cast(part["x"], "float32")), None], 1.0)  # noqa: E731
+    mean, none = accumulated(3, inputs, sums, weights)
+    assert float(mean) == sum(range(12)) / 3 and none is None
     np.testing.assert_array_equal(tf.stack([part["context"]["label"] for part in seen]), [[0, 1], [2, 3], [4, 5]])
     np.testing.assert_array_equal(seen[1]["x"], [[4, 5], [6, 7]])
     assert seen[0]["mask"] is None
