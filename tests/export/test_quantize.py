@@ -194,6 +194,7 @@ def test_scales_are_found_again(bits, short):
     wholes[:, 5] = top
     wholes[7] = 0
     wholes[8] = np.where(np.arange(32) == 3, 3, -1)  # a part of a channel that lacks its largest number
+    wholes[9, :20] = top  # of which a larger number would do, were it not for the others
     true = random.uniform(0.01, 0.1, (40, 1)).astype(np.float32)
     true = (true.view(np.uint32) & 0xFFFF0000).view(np.float32) if short else true
     found = scales(wholes * true, bits, short)
