@@ -82,16 +82,35 @@ def test_gradient_goes_straight_through():
 
 def test_matrices_are_what_data_are_multiplied_with():
     text = matrices(ar_zoo.create("gpt.tiny", units=32))
-    assert text["embedding/table"] == (0, True)  # tied: it is the output layer too
-    assert text["block_1/attention/out/kernel"] == text["block_0/expand/kernel"] == (-1, True)
+    assert text["embedding/table"] == (0, True, True)  # tied: it is the output layer too
+    assert text["block_1/attention/out/kernel"] == text["block_0/expand/kernel"] == (-1, True, False)
     assert "positions/table" not in text
     assert not any(path.endswith(("bias", "gain", "scale")) for path in text)
     pixels = matrices(ar_zoo.create("gated_pixel_cnn.tiny"))
-    assert pixels["layer_1/row_conv/kernel"] == (-1, False)
+    assert pixels["layer_1/row_conv/kernel"] == (-1, False, False)
     assert not {"layer_0/condition/table", "layer_0/positions/rows"} & set(pixels)
     untied = matrices(ar_zoo.create("wavenet.tiny"))
     assert "embedding/table" not in untied
-    assert untied["conv_3/kernel"] == (-1, False)  # 18 inputs
+    assert untied["conv_3/kernel"] == (-1, False, False)  # 18 inputs
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("wavenet.tiny", {"output/kernel"}),
+        ("gpt.tiny", {"embedding/table"}),
+        ("pixel_cnn.tiny", {"output/kernel"}),
+        ("neural_lm.tiny", {"output/kernel", "direct/kernel"}),
+    ],
+)
+def test_what_gives_the_parameters_keeps_eight_bits_unless_it_is_named(name, last):
+    model = ar_zoo.create(name, units=8)
+    assert {path for path, (*_, ends) in matrices(model).items() if ends} == last
+    found = grids(model, "int4")
+    assert {path for path, grid in found.items() if grid.bits == 8} == last
+    assert any(grid.bits == 4 for grid in found.values())
+    (path, *_) = last
+    assert grids(model, {path: "int4", "": "int4"})[path].bits == 4
 
 
 def test_the_first_expression_that_is_found_decides():
