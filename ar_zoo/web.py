@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ar_zoo.core.files import atomic_folder
+from ar_zoo.core.files import atomic_folder, own_folder
 from ar_zoo.core.paths import shipped_folder
 from ar_zoo.core.pretrained import load, locate, read_manifest
 from ar_zoo.drawing import data_kind
@@ -46,12 +46,11 @@ def write_page(folder, models=MODELS, progress: bool = True) -> Path:
     Example:
         >>> web.write_page("web_out", models=("gpt.kjv",))
     """
-    folder, sources = Path(folder), shipped_folder("tools/web")
-    presets, npm = _presets(models), _npm()  # what cannot work is refused before anything is said or made
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "page.json").is_file():
-        raise ValueError(f"`folder` {folder} holds something that is no page, and would be replaced. Choose another.")
+    # What cannot work is refused before anything is said or made.
+    presets, npm, sources = _presets(models), _npm(), shipped_folder("tools/web")
+    folder = own_folder(folder, mark="page.json")
     say = functools.partial(print, file=sys.stderr, flush=True) if progress else lambda *_: None
-    with atomic_folder(folder) as out:
+    with atomic_folder(folder, mark="page.json") as out:
         say("Fetching LiteRT.js with npm …")
         _install_litert(npm, sources, out / "litert")
         for path in sources.iterdir():

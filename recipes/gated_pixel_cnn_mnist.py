@@ -10,10 +10,11 @@ RECIPE = Recipe(
     about="Handwritten digits in 256 levels, with or without their class.",
     batch_size=16,
     epochs=16,
-    learning_rate=2e-3,
+    optimizer="muon",
+    learning_rate=1e-2,
     labels=True,
     warmup_steps=200,
-    weight_decay=0.01,
+    weight_decay=0.1,
     average=0.998,
     licence="CC-BY-SA-3.0 (MNIST: LeCun, Cortes)",
 )

@@ -143,6 +143,12 @@ def test_the_package_runs_as_a_module():
         (["train", "gpt_kjv", "--data", "nowhere.txt"], "nowhere.txt"),
         (["export", "digits", "out", "--formats", "jpeg"], "invalid choice: 'jpeg'"),
         (["export", "digits", "out", "--batch-size", "0"], "batch_size"),
+        (["export", "gpt.tiny", "out", "--untrained", "--max-loss", "0.1"], "`--max-loss` is for quantised exports"),
+        (
+            ["export", "gpt.tiny", "out", "--untrained", "--validation", "x.txt"],
+            "`--validation` is for quantised exports",
+        ),
+        (["export", "gpt.tiny", "out", "--untrained", "--sites", "0"], "`num_sites` must be"),
         (["export", "maf.tiny", "out"], "'maf.tiny' has no trained weights"),
         (["export", "digits", "out", "--untrained"], "'digits' is not known"),
         (["web", "out", "--port", "99999"], "port"),

@@ -64,6 +64,7 @@ def test_json_stops_and_processors(generate, text):
         (("--stream", "--count", "2"), "`--stream` prints one text; `--count` is 2"),
         (("--draft", "lookup", "--stream"), "`--stream` does not go with `--draft`"),
         (("--chat", "b"), "`head` has no chat template"),
+        (("--chat", "latin.txt"), "`head` has no chat template"),  # a message is no file's name
         (("--prompt", "z"), "the alphabet of 7 does not: 'z'"),
         (("--prompt", "a" * 40), "32"),
         (("--prompt", "nowhere.txt"), "nowhere.txt is no file here"),
@@ -85,8 +86,9 @@ def test_json_stops_and_processors(generate, text):
 )
 def test_mistakes_are_one_line(generate, tmp_path, words, says):
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
-    status, output, error = generate(*words)
-    assert (status, output) == (2, "")
+    for draft in ((), ("--draft", "lookup")) if words[0] == "--stop" else ((),):
+        status, output, error = generate(*words, *draft)
+        assert (status, output) == (2, "")
     assert says in error
     assert error.count("\n") == 1
 

@@ -7,18 +7,25 @@ import time
 from pathlib import Path
 
 from ar_zoo.core import arguments
+from ar_zoo.runtime.artifact import read_manifest
 from ar_zoo.runtime.bounds import best
 from ar_zoo.runtime.engines import ENGINES
 from ar_zoo.runtime.speed import measure, peak_memory_mb
 
 
-def bench(model, engines=("tensorflow", "litert"), batch_size: int = 1, num_sites: int | None = None, repeats: int = 3):
+def bench(
+    model,
+    engines=("tensorflow", "litert"),
+    batch_size: int | None = None,
+    num_sites: int | None = None,
+    repeats: int = 3,
+):
     """Exports a model, and measures how fast each engine draws from it. Leave the machine otherwise idle.
 
     Args:
         model: an `AutoregressiveModel`, or the folder of an export.
         engines: which of `"tensorflow"` (`model.sample`; left out for an export), `"litert"`, `"onnx"` and `"saved_model"`.
-        batch_size: rows drawn at once.
+        batch_size: rows drawn at once; by default 1, and of an export those that it was made for.
         num_sites: length of an event, where it is free.
         repeats: how often each time is taken; the best counts.
 
@@ -37,10 +44,17 @@ def bench(model, engines=("tensorflow", "litert"), batch_size: int = 1, num_site
         engines = [name for name in engines if name != "tensorflow"]
         if not engines:
             raise ValueError("`engines` must hold more than 'tensorflow' for an export, which draws without it.")
+        made_for = read_manifest(model, ENGINES[engines[0]][1])["batch_size"]
+        if batch_size not in (None, made_for):
+            raise ValueError(
+                f"`batch_size` must be {made_for}, the rows that {model} was exported for, or left out; got {batch_size}. "
+                "Export it again for others."
+            )
         return [measure(model, name, num_sites, repeats) for name in engines]
     import ar_zoo
     from ar_zoo.core import checks
 
+    batch_size = 1 if batch_size is None else batch_size
     checks.steps(model)
     rows = {}
     with tempfile.TemporaryDirectory() as folder:

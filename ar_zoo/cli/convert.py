@@ -38,7 +38,7 @@ def add_to(command):
     )
     add("--quantize", nargs="+", metavar="SCHEME", help=help)
     add("--validation", help="what a quantised export is measured on, as in `score` (default the shipped subset)")
-    add("--max-loss", type=float, default=0.01, help="rise of bits per dimension above which it is refused (0.01)")
+    add("--max-loss", type=float, help="rise of bits per dimension above which it is refused (default 0.01)")
     add("--limit", type=int, help="measure on the first so many images (default 64) or windows (default 16)")
 
     summary = "pack an export into a .litertlm file for Google's LiteRT-LM engine"
@@ -76,7 +76,9 @@ def _export(options):
     model = new(options.model) if options.untrained else load(options.model)
     import ar_zoo
 
-    sites = options.sites or (model.max_sites or 8000 if model.num_sites is None else None)
+    sites = options.sites
+    if sites is None and model.num_sites is None:
+        sites = model.max_sites or 8000
     chunks = dict(prefill=options.prefill, verify=options.verify or (), cache_sizes=options.cache_sizes or ())
     quantization = _quantization(model, options)
     folder = ar_zoo.export(
@@ -103,6 +105,9 @@ def _bundle(options):
 def _quantization(model, options) -> dict:
     """Arguments of `export`: one scheme, or PATTERN=SCHEME for each layer that has its own."""
     if options.quantize is None:
+        for name in ("validation", "max_loss", "limit"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"`--{name.replace('_', '-')}` is for quantised exports: give `--quantize int8`, say.")
         return {}
     from ar_zoo.core.quantization import read_scheme
     from ar_zoo.drawing import data_kind
@@ -110,9 +115,8 @@ def _quantization(model, options) -> dict:
     images = "shipped:emoji" if model.event_shape[-1] == 3 else "shipped:digits"
     shipped = {"image": images, "sound": "shipped:speech", "text": "shipped:text"}
     validation = options.validation or shipped.get(data_kind(model))
-    return dict(
-        quantize=read_scheme(options.quantize), validation=validation, max_loss=options.max_loss, limit=options.limit
-    )
+    asked = dict(quantize=read_scheme(options.quantize), validation=validation, limit=options.limit)
+    return asked if options.max_loss is None else asked | {"max_loss": options.max_loss}
 
 
 def _compress(options):

@@ -40,7 +40,13 @@ def add_to(command):
     add("--chat", metavar="MESSAGE", help="in place of a prompt, what a user says to a model that chats")
     add("--system", help="with --chat, what the model is told first")
     add("--tokens", type=int, default=128, help="tokens, or characters, that are drawn at most (default 128)")
-    add("--stop", action="append", default=[], metavar="TEXT", help="ends the text; several may be given")
+    add(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="ends the text where it comes in the tokens it has alone; several may be given",
+    )
     add("--seed", type=int, default=0, help="the same seed gives the same text (default 0)")
     add("--count", type=int, default=1, help="how many texts (default 1)")
     add("--temperature", type=float, help="0 takes the most likely token (default 1)")
@@ -69,7 +75,7 @@ def _generate(options):
     start_tensorflow()
     from ar_zoo.drawing import data_kind, text_or_file
 
-    bent, text = _bent(options), text_or_file(options.chat if options.prompt == "" else options.prompt)
+    bent, text = _bent(options), options.chat if options.chat is not None else text_or_file(options.prompt)
     model = _loaded(options)
     if data_kind(model) != "text":
         raise ValueError(f"`generate` needs a model of text; {options.model} draws {data_kind(model)}.")
@@ -183,10 +189,11 @@ def _at_once(model, prompt, options, bent):
 
 def _drafted(model, prompt, options, bent):
     from ar_zoo import sampling
-    from ar_zoo.sampling.prompts import rows_of
+    from ar_zoo.sampling.loop import stop_sequences
 
     known = {"lookup": sampling.PromptLookup, "jacobi": sampling.Jacobi, "heads": lambda: sampling.OwnHeads(model)}
     draft = known[options.draft]() if options.draft in known else sampling.ModelDraft(load(options.draft))
+    stops = stop_sequences(model, [*_ends(model), *options.stop])
     length = len(prompt) + options.tokens
     drawn, report = sampling.speculate(
         model,
@@ -198,7 +205,7 @@ def _drafted(model, prompt, options, bent):
         num_sites=length,
         **bent,
     )
-    stops = [[token] for token in _ends(model)] + [rows_of(model, text, "stop")[0].tolist() for text in options.stop]
+    stops = [row[row >= 0].tolist() for row in stops if row.max() >= 0]
     rows = [_until(row[len(prompt) :], stops) for row in drawn]
     notes = {"accepted": report.acceptance, "tokens_per_call": report.sites_per_call}
     return [_decoded(model, row) for row in rows], [len(row) for row in rows], None, notes

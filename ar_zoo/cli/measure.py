@@ -74,7 +74,7 @@ def add_to(command):
     add("model", help=f"{MODEL_HELP}; a name of `ar-zoo list`, with random weights; or the folder of an export")
     engines = ["tensorflow", "litert", "onnx", "saved_model"]
     add("--engines", nargs="+", choices=engines, default=engines[:2], help="default tensorflow litert")
-    add("--batch-size", type=int, default=1, help="rows drawn at once (default 1)")
+    add("--batch-size", type=int, help="rows drawn at once (default 1, of an export those that it was made for)")
     add("--sites", type=int, help="length, where it is free (default the model's, or 2000)")
     add("--repeats", type=int, default=3, help="how often each time is taken; the best counts (default 3)")
     add("--json", action="store_true", help="JSON in place of a table")
@@ -191,19 +191,20 @@ def _check_plot(options):
 def _bench(options):
     from ar_zoo import bench
 
+    _check_plot(options)
     exported = (Path(options.model) / "manifest.json").is_file() and not (Path(options.model) / "config.json").is_file()
+    sites, batch_size = options.sites, options.batch_size
     if exported:
-        model, sites = options.model, options.sites
+        model = options.model
     else:
         model = _new_or_pretrained(options.model)
-        sites = options.sites or (model.max_sites or 2000 if model.num_sites is None else None)
-    rows = bench.bench(model, options.engines, options.batch_size, sites, options.repeats)
+        if sites is None and model.num_sites is None:
+            sites = model.max_sites or 2000
+    rows = bench.bench(model, options.engines, batch_size, sites, options.repeats)
     print(json.dumps(rows, indent=1) if options.json else bench.table(rows))
     if options.plot:
-        print(
-            bench.plot(rows, options.plot, f"{options.model}, {options.batch_size} at a time").resolve(),
-            file=sys.stderr,
-        )
+        title = f"{options.model}, {rows[0]['batch_size']} at a time"
+        print(bench.plot(rows, options.plot, title).resolve(), file=sys.stderr)
 
 
 def _new_or_pretrained(name):

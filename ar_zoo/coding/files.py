@@ -163,6 +163,11 @@ def _from_array(model, kind: str, values: np.ndarray, source: Path) -> np.ndarra
         values = values[None] if values.shape in (model.event_shape, model.event_shape[:2]) else values
         return _unchanged(model, values[..., None] if values.ndim == 3 else values, source)
     if kind == "sound" and values.dtype.kind in "if":
+        if values.dtype.kind == "i" and values.dtype != np.int16:
+            raise ValueError(
+                f"{source} must hold sound as int16, as floats in [-1, 1], or as unsigned levels; got {values.dtype}. Save "
+                "levels with `.astype('uint8')`."
+            )
         values = values / np.float32(32768) if values.dtype.kind == "i" else values
         return model.head.encode(values)
     return values if values.dtype.kind not in "iu" else values.astype(np.int64)

@@ -52,7 +52,9 @@ def accumulated(parts: int, inputs: dict, gradients_of, weights: list) -> list:
         ]
         return totals, counted + weight
 
-    totals, counted = _in_turn(parts, add, [tf.zeros(weight.shape, weight.dtype) for weight in weights], tf.constant(0.0))
+    totals, counted = _in_turn(
+        parts, add, [tf.zeros(weight.shape, weight.dtype) for weight in weights], tf.constant(0.0)
+    )
     counted = tf.maximum(counted, 1e-9)
     return [None if i in absent else total / tf.cast(counted, total.dtype) for i, total in enumerate(totals)]
 

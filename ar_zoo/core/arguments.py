@@ -7,6 +7,9 @@ import numbers
 
 import numpy as np
 
+# Below it float32 cannot divide by a temperature, and the likeliest symbol is as good as certain.
+_COLDEST = 1e-30
+
 
 def whole(at_least: int = 1, **values) -> None:
     """Each value must be an integer of at least `at_least`. Example: `whole(units=units, num_layers=num_layers)`"""
@@ -51,7 +54,7 @@ def rates(**values) -> None:
 def temperature(value) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
         raise ValueError(f"`temperature` must be above 0, or exactly 0 for the most likely symbols; got {value!r}.")
-    return float(value)
+    return float(value) if value >= _COLDEST else 0.0
 
 
 def multiples(of: int, reason: str, **values) -> None:

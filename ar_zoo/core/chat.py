@@ -13,6 +13,7 @@ from pathlib import Path
 
 SECONDS, MEMORY, CHARACTERS = 2, 1 << 30, 1_000_000
 PATIENCE = 30  # seconds in all, where the system cannot count those of the processor, or is busy
+_UNSAID = {"tools": None, "documents": None}  # as transformers gives them
 # The folder of the file is not on the path (-P): nothing there takes the place of a module.
 _COMMAND = ["-P", str(Path(__file__).with_name("chat_process.py"))]
 
@@ -43,7 +44,9 @@ def apply_chat(head, messages, add_generation_prompt: bool = True, **variables) 
     _check(messages)
     given = {"messages": list(messages), "add_generation_prompt": bool(add_generation_prompt)}
     try:
-        asked = json.dumps({"template": template, "variables": (head.special_tokens or {}) | variables | given})
+        asked = json.dumps(
+            {"template": template, "variables": _UNSAID | (head.special_tokens or {}) | variables | given}
+        )
     except (TypeError, ValueError) as error:
         raise ValueError(f"`messages` and what else a template reads must be in JSON's types: {error}.") from None
     return _answer(asked)

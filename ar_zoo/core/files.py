@@ -35,15 +35,23 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def own_folder(path: str | os.PathLike) -> Path:
-    """The path of a folder that may be replaced; an error if it is no path, or the folder that one is in."""
-    if not isinstance(path, (str, os.PathLike)) or Path(path).resolve() == Path.cwd():
+def own_folder(path: str | os.PathLike, mark: str = "manifest.json") -> Path:
+    """The path of a folder that may be replaced: one that is not there yet, is empty, or holds the file `mark`, as what was
+    written there before does. An error if it is no path, anything else, or a folder that one is in."""
+    if not isinstance(path, (str, os.PathLike)) or Path.cwd().is_relative_to(Path(path).resolve()):
         raise ValueError(f"`folder` must be the path of a folder of its own, which is replaced; got {path!r}.")
-    return Path(path)
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"`folder` must be a folder, or not exist yet; {path} is a file. Choose another name.")
+    if path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
+        raise ValueError(
+            f"`folder` {path} holds something else (it has no {mark}), which would be lost. Choose another."
+        )
+    return path
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike, mark: str = "manifest.json") -> Iterator[Path]:
     """Yields an empty temporary folder; when the block ends well it replaces the folder `path` with all its contents.
 
     A folder cannot be replaced in one system call: for an instant between two renames `path` is absent and its older
@@ -51,18 +59,17 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
     Args:
         path: the folder to write.
+        mark: a file that is in every such folder; one that has other files without it is not replaced.
 
     Yields:
         a `Path` to an empty folder in the same parent.
 
     Raises:
-        ValueError: if `path` is a file, no path at all, or the folder that one is in.
+        ValueError: if `path` is a file, no path at all, a folder of something else, or one that one is in.
 
     Example: `with atomic_folder("preset") as temporary: (temporary / "manifest.json").write_text("{}")`
     """
-    path = own_folder(path)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"path must be a folder, or not exist yet; {path} is a file. Choose another name.")
+    path = own_folder(path, mark)
     temporary = _temporary_beside(path)
     older = _temporary_beside(path)
     temporary.mkdir()

@@ -55,6 +55,22 @@ def filled(make, prepare):
     return model
 
 
+def report_unused(source, unused, allowed):
+    """Refuses tensors that a model has no place for: without them it would compute something else.
+
+    Args:
+        source: the file or folder that holds them.
+        unused: their names.
+        allowed: a compiled regular expression for names of those that change nothing.
+    """
+    unused = sorted(name for name in unused if not allowed.search(name))
+    if unused:
+        raise ValueError(
+            f"{source} holds {', '.join(map(repr, unused[:5]))}{' and others' * (len(unused) > 5)}, which this architecture of "
+            "the zoo does not compute with: the model would be another one."
+        )
+
+
 def report_fresh(source, wanted, known):
     """Says which of the weights `wanted` are not among those `known`, and so start fresh: new parts, draft heads say."""
     fresh = [path for path in wanted if path not in known]

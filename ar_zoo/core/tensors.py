@@ -9,7 +9,7 @@ class TensorFile:
     """A safetensors file. It is opened anew for each tensor: what was read of a mapped file stays resident while it is open.
 
     Attributes:
-        shapes: of each tensor, by name.
+        shapes, dtypes: of each tensor, by name; a dtype as the file spells it, "BF16" say.
 
     Raises:
         ValueError: if the file is damaged.
@@ -18,7 +18,9 @@ class TensorFile:
     def __init__(self, path):
         self.path = path
         with self._opened() as stored:
-            self.shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+            slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118
+            self.shapes = {name: tuple(found.get_shape()) for name, found in slices.items()}
+            self.dtypes = {name: found.get_dtype() for name, found in slices.items()}
 
     def read(self, name: str, start: int | None = None, stop: int | None = None):
         """A tensor, or a stretch of its last axis. Example: `TensorFile("model.safetensors").read("norm.weight")`"""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ar_zoo.core import arguments
 from ar_zoo.core.files import atomic_folder, own_folder
 
 FORMATS = ("saved_model", "tflite", "onnx", "litert_lm")
@@ -181,12 +182,21 @@ def _check_weights(model):
 
 def _quantization(model, formats, num_sites, quantize, validation, max_loss, limit, calibration):
     if quantize is None:
+        for name, value in (("validation", validation), ("limit", limit), ("calibration", calibration)):
+            if value is not None:
+                raise ValueError(f"`{name}` is for quantised exports: give `quantize`, 'int8' say, or leave it out.")
         return None
+    if calibration is not None and quantize != "full_int8":
+        raise ValueError(f"`calibration` is for `quantize` 'full_int8'; got it with {quantize!r}. Leave it out.")
     if not {"tflite", "onnx"} & set(formats):
         raise ValueError(f"`quantize` is for TFLite and ONNX files; `formats` are {list(formats)}. Add 'tflite'.")
     if "litert_lm" in formats and "tflite" not in formats:
         raise ValueError(
             "`quantize` needs 'tflite' among `formats` beside 'litert_lm', whose file is held against it. Add it."
+        )
+    if not isinstance(quantize, (str, dict)):
+        raise ValueError(
+            f"`quantize` must be a scheme's name, 'int8' say, or a dict of regular expressions to names; got {quantize!r}."
         )
     schemes = quantize.values() if isinstance(quantize, dict) else [quantize]
     lacking = [scheme for scheme in schemes if scheme in ("float16", "int4", "full_int8")]
@@ -215,8 +225,7 @@ def _checked_sites(model, batch_size, num_sites) -> int:
     from ar_zoo.core import checks
 
     checks.has_steps(model)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"`batch_size` must be an integer of at least 1; got {batch_size!r}.")
+    arguments.whole(batch_size=batch_size)
     if model.compute_dtype != "float32":
         raise ValueError(
             f"`model` computes in {model.compute_dtype}; exports compute in float32. "
@@ -228,6 +237,9 @@ def _checked_sites(model, batch_size, num_sites) -> int:
 def _checked_chunks(model, num_sites, prefill, verify, cache_sizes) -> tuple[tuple[int, ...], ...]:
     from ar_zoo.core import checks
 
+    for name, sizes in (("prefill", prefill), ("verify", verify), ("cache_sizes", cache_sizes)):
+        if sizes is not None and not isinstance(sizes, (list, tuple, range)):
+            raise ValueError(f"`{name}` must be a list or tuple of numbers of sites, such as (16, 64); got {sizes!r}.")
     if not checks.has_steps(model):
         for name, sizes in (("prefill", prefill), ("verify", verify), ("cache_sizes", cache_sizes)):
             if sizes:

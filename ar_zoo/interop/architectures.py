@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ar_zoo.core import arguments
 from ar_zoo.core.tensors import TensorFile
+from ar_zoo.layers.rotary import rope_type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _read_llama(config) -> dict:
     rope = config.get("rope_parameters", {}) or config.get("rope_scaling", {})
     if not isinstance(rope, dict):
         raise ValueError(f"`rope_parameters` (or `rope_scaling`) must be an object, or null; got {rope!r}.")
-    rope = dict(rope)
+    rope = {"rope_type": rope.get("type", "default")} | {name: value for name, value in rope.items() if name != "type"}
     base = rope.pop("rope_theta", config.get("rope_theta", 10_000.0))
     return dict(
         max_sites=config["max_position_embeddings"],
@@ -146,12 +147,12 @@ def _read_llama(config) -> dict:
         epsilon=config.get("rms_norm_eps", 1e-6),
         tied=config.get("tie_word_embeddings", False),
         start_symbol=_start(config),
-        **({"rope_scaling": rope} if rope.get("rope_type", rope.get("type", "default")) != "default" else {}),
+        **({"rope_scaling": rope} if rope["rope_type"] != "default" else {}),
     )
 
 
 def _read_mistral(config) -> dict:
-    return _read_llama(config) | dict(window=config.get("sliding_window"))
+    return _read_llama(config) | dict(window=config.values.get("sliding_window", 4096))  # null: none
 
 
 def _read_qwen2(config) -> dict:
@@ -160,7 +161,10 @@ def _read_qwen2(config) -> dict:
 
 
 def _write_llama(model) -> dict:
-    rope = {"rope_theta": model.max_wavelength, "rope_type": "default"} | (model.rope_scaling or {})
+    scaling = model.rope_scaling
+    if scaling:
+        scaling = {name: value for name, value in scaling.items() if name != "type"} | {"rope_type": rope_type(scaling)}
+    rope = {"rope_theta": model.max_wavelength, "rope_type": "default"} | (scaling or {})
     qwen = bool(model.qkv_bias)
     return dict(
         model_type="qwen2" if qwen else "llama",
@@ -176,7 +180,7 @@ def _write_llama(model) -> dict:
         rope_parameters=rope,
         # As transformers before version 5 read it.
         rope_theta=model.max_wavelength,
-        rope_scaling=model.rope_scaling,
+        rope_scaling=scaling,
     )
 
 
@@ -271,7 +275,7 @@ def architecture_of(model) -> tuple[str, Architecture]:
         other = {name: getattr(model, name) for name, value in plain.items() if getattr(model, name) != value}
         if other or model.feed_forward not in ("gelu", "gelu_exact", "relu"):
             raise ValueError(f"`model` is no GPT-2: it has {other or model.feed_forward}.")
-    stretched = (model.rope_scaling or {}).get("rope_type", "default")
+    stretched = rope_type(model.rope_scaling)
     odd = {
         "a window with sinks": model.num_sinks,
         "a llama's window": model.family == "llama" and model.window,

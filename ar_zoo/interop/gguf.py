@@ -7,18 +7,20 @@ of the architectures `llama` (which Mistral and SmolLM2 use too) and `qwen2`.
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 
 from ar_zoo.core.files import naming
-from ar_zoo.core.filling import filled, report_fresh
+from ar_zoo.core.filling import filled, report_fresh, report_unused
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.registry import families
 from ar_zoo.interop.tokenizer import head_of_gguf
 
 ARCHITECTURES = ("llama", "qwen2")
 _AT_ONCE = 2**20  # numbers that are made from quantised blocks at a time
+_BESIDE = re.compile(r"^rope_freqs\.weight$")  # what is read with the arguments
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 
 
@@ -45,7 +47,8 @@ def load(path, dtype=None, **overrides):
         with naming(path):
             return families()["llama"](**arguments)
 
-    return filled(make, lambda model: _values(model, tensors, pairs, path))
+    whole = "num_layers" not in overrides
+    return filled(make, lambda model: _values(model, tensors, pairs, path, whole))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +162,10 @@ def _scaling(facts, tensors, path):
         return None
     scaling = {"rope_type": kind, "factor": facts.own("rope.scaling.factor", 1.0)}
     length = facts.own("rope.scaling.original_context_length", 0)
+    if facts.own("rope.scaling.attn_factor", 1.0) != 1:
+        raise ValueError(f"{path}: 'rope.scaling.attn_factor' is not 1, and is not computed.")
+    ramp = {f"beta_{end}": facts.own(f"rope.scaling.yarn_beta_{end}", 0.0) for end in ("fast", "slow")}
+    scaling |= {name: value for name, value in ramp.items() if value}
     return scaling | ({"original_max_position_embeddings": length} if length else {})
 
 
@@ -186,7 +193,7 @@ def _names(model) -> dict[str, tuple[str, str]]:
     return names
 
 
-def _values(model, tensors, pairs, path):
+def _values(model, tensors, pairs, path, whole):
     """Our path → its value."""
     ours, names = named_weights(model), _names(model)
     report_fresh(path, ours, names)
@@ -197,6 +204,7 @@ def _values(model, tensors, pairs, path):
         if tensors[name].sizes != (expected[::-1] if how == "same" else expected):
             sizes = list(tensors[name].sizes)
             raise ValueError(f"{path}: {name!r} should hold {list(expected)} in our order; it has {sizes} in theirs.")
+    report_unused(path, set(tensors) - {name for name, _ in names.values()} if whole else (), _BESIDE)
     heads = {"query": model.num_heads, "key": model.num_kv_heads or model.num_heads}
 
     def value_of(place):

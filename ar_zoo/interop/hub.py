@@ -8,7 +8,9 @@ from pathlib import Path
 from ar_zoo.core.files import sha256_of
 
 _WANTED = ["*.json", "*.safetensors", "*.jinja"]  # never a pickle, never code
-_FORM = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+?))?(?:/(?P<file>[\w./-]+\.gguf))?/?")
+_FORM = re.compile(
+    r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/[\w-]+/[\w.-]+|[\w./-]+?))?(?:/(?P<file>[\w./-]+\.gguf))?/?"
+)
 
 
 def fetch(address: str) -> Path:
@@ -30,7 +32,7 @@ def fetch(address: str) -> Path:
         )
     try:
         from huggingface_hub import hf_hub_download, snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError:
         raise ImportError(f"{address} needs huggingface_hub: `pip install 'ar_zoo[text]'`.") from None
     repo, revision, file = form["repo"], form["revision"], form["file"]
@@ -41,7 +43,7 @@ def fetch(address: str) -> Path:
             path = Path(snapshot_download(repo, revision=revision, allow_patterns=_WANTED))
     except LocalEntryNotFoundError as error:
         raise ValueError(f"{address} cannot be reached, and is not in the cache: {_first_line(error)}") from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # of the repository, of the file system, and of whichever library makes the connection
         raise ValueError(f"{address} cannot be fetched: {_first_line(error)}") from None
     for part in [path] if file else sorted(path.rglob("*")):
         _check(part, address)

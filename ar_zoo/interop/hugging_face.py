@@ -7,12 +7,13 @@ mapped files, so that little more memory is needed than the model takes.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from ar_zoo.core.files import atomic_folder, naming
-from ar_zoo.core.filling import filled, report_fresh
+from ar_zoo.core.filling import filled, report_fresh, report_unused
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.registry import families
 from ar_zoo.core.tensors import TensorFile
@@ -20,6 +21,9 @@ from ar_zoo.interop.architectures import Config, Source, architecture_named, arc
 from ar_zoo.interop.tokenizer import head_of_folder, write_head
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+_FLOATS = ("F64", "F32", "F16", "BF16")
+# Constants that older files hold beside the weights, and a tied table's second name.
+_BESIDE = re.compile(r"(rotary_emb\.inv_freq|attn\.(masked_)?bias|lm_head\.weight)$")
 
 
 def load(folder, dtype=None, **overrides):
@@ -41,6 +45,12 @@ def load(folder, dtype=None, **overrides):
     path = folder / "config.json"
     config = _read_json(path)
     architecture = architecture_named(config, folder)
+    if config.get("quantization_config"):
+        method = dict(config["quantization_config"]).get("quant_method", "unknown")
+        raise ValueError(
+            f"{path} is of weights that are quantised ({method}), whose scales are not read. Load the model as it was before, "
+            "or a GGUF file of it."
+        )
     with naming(path):
         arguments = architecture.read(Config(config, path))
     if "head" not in overrides:
@@ -51,7 +61,8 @@ def load(folder, dtype=None, **overrides):
         with naming(path):
             return families()[architecture.family](**arguments)
 
-    return filled(make, lambda model: _values(model, architecture.names(model), folder))
+    whole = "num_layers" not in overrides  # of a part of the layers the rest stays in the files
+    return filled(make, lambda model: _values(model, architecture.names(model), folder, whole))
 
 
 def save(model, folder) -> Path:
@@ -77,7 +88,7 @@ def save(model, folder) -> Path:
     }
     config = {"architectures": [name], "dtype": model.compute_dtype, "vocab_size": model.num_symbols}
     config |= {"bos_token_id": model.start_symbol, "tie_word_embeddings": model.tied} | architecture.write(model)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, mark="config.json") as temporary:
         (temporary / "config.json").write_text(json.dumps(config | write_head(model.head, temporary), indent=1))
         safetensors.numpy.save_file(tensors, temporary / SINGLE, metadata={"format": "pt"})
     return Path(folder)
@@ -93,7 +104,7 @@ def _stored(weight, source):
     return np.ascontiguousarray(value.T if source.transposed else value)
 
 
-def _values(model, sources, folder):
+def _values(model, sources, folder, whole):
     """Our path → its value, from the files that hold them."""
     ours = named_weights(model)
     report_fresh(folder, ours, sources)
@@ -108,7 +119,13 @@ def _values(model, sources, folder):
                 f"{files[name].path}: {source.name!r} should have the shape {list(ours[path].shape)} in our order; it has "
                 f"{list(shape)}."
             )
+        if files[name].dtypes[name] not in _FLOATS:
+            raise ValueError(
+                f"{files[name].path}: {source.name!r} holds {files[name].dtypes[name]}, and weights are read as "
+                f"{', '.join(_FLOATS)}. Load the model as it was before it was quantised."
+            )
         where[path] = files[name], name
+    report_unused(folder, set(files) - {name for _, name in where.values()} if whole else (), _BESIDE)
     return lambda path: sources[path].take(*where[path]) if path in where else None
 
 

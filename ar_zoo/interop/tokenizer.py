@@ -19,7 +19,6 @@ from ar_zoo.interop.gguf_tokenizer import tokenizer_json
 
 TOKENIZER, OPTIONS, NAMES = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 TEMPLATE, GENERATION = "chat_template.jinja", "generation_config.json"
-_NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 def head_of_folder(folder: Path, config: dict, num_symbols: int) -> Head:
@@ -38,8 +37,8 @@ def head_of_folder(folder: Path, config: dict, num_symbols: int) -> Head:
     if not (folder / TOKENIZER).is_file():
         return Categorical(num_symbols)
     options = _read(folder / NAMES) | _read(folder / OPTIONS)
-    named = {name: _content(options.get(name)) for name in _NAMED}
-    named = {name: token for name, token in named.items() if token is not None}
+    named = {name: _content(token) for name, token in options.items() if name.endswith("_token")}
+    named = {name: token for name, token in named.items() if isinstance(token, str)}
     template = _template(options.get("chat_template"), folder)
     if (folder / TEMPLATE).is_file():
         template = _text_of(folder / TEMPLATE)

@@ -45,11 +45,13 @@ def load(folder, engine: str = "litert", threads: int = 1) -> Runtime | DensityR
     graph, format = ENGINES[engine]
     if engine != "saved_model":
         graph = partial(graph, threads=threads)
-    elif threads != 1:
+    elif threads == 1:
+        graph = partial(graph, opened={})
+    else:
         raise ValueError(
             f"`threads` is for the engines 'litert' and 'onnx'; got {threads} for 'saved_model'. Set "
             "TF_NUM_INTRAOP_THREADS before TensorFlow is imported."
         )
     manifest = read_manifest(folder, format)
     kind = DensityRuntime if manifest.get("kind") == "density" else Runtime
-    return kind(Path(folder), manifest, graph, format)
+    return kind(Path(folder).resolve(), manifest, graph, format)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ar_zoo.runtime.artifact import stamps
+
 
 class Exported:
     """An export whose graphs are opened when they are first needed.
@@ -27,7 +29,14 @@ class Exported:
         self.sample_rate, self.standard = manifest.get("sample_rate"), manifest.get("standard")
         self._event_shape = tuple(manifest["event_shape"])
         ends = {name: {"name": name, **endpoint} for name, endpoint in manifest["endpoints"].items()}
-        self._open = lambda name: graph(folder / ends[name][format], ends[name])
+        self._open = lambda name: graph(self._unchanged(ends[name][format]), ends[name])
+        self._folder, self._stamps = folder, stamps(folder, manifest)
+
+    def _unchanged(self, file: str) -> Path:
+        """The path of one of the export's files, which must be those that were checked when it was loaded."""
+        if stamps(self._folder, self.manifest) != self._stamps:
+            raise ValueError(f"{self._folder} was replaced or changed since it was loaded. Load it again.")
+        return self._folder / file
 
     @cached_property
     def _score(self):

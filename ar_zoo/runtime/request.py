@@ -71,7 +71,7 @@ def rows_of_context(spec: dict, context, rows: int) -> dict[str, np.ndarray]:
         if classes is not None and (value.dtype.kind not in "iu" or not np.all((value >= 0) & (value <= classes))):
             raise ValueError(
                 f"`context[{name!r}]` must hold integers in 0..{classes - 1} ({classes} for unknown); got "
-                f"{value.dtype} {value.min()}..{value.max()}."
+                f"{value.dtype} {np.array2string(value, threshold=4)}."
             )
         if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
             raise ValueError(f"`context[{name!r}]` must hold finite numbers; got {value[~np.isfinite(value)][0]}.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 
@@ -13,10 +11,14 @@ class Graph:
     Args:
         path: the SavedModel's folder.
         endpoint: its entry in the manifest, with its name.
+        opened: path → what was loaded from it, for the endpoints of one export to share.
     """
 
-    def __init__(self, path, endpoint: dict):
-        self._signature = _loaded(str(path)).signatures[endpoint["name"]]
+    def __init__(self, path, endpoint: dict, opened: dict | None = None):
+        opened = {} if opened is None else opened
+        if path not in opened:
+            opened[path] = _loaded(str(path))
+        self._signature = opened[path].signatures[endpoint["name"]]
         described = {slot["name"]: (tuple(slot["shape"]), slot["dtype"]) for slot in endpoint["inputs"]}
         found = {
             name: (tuple(spec.shape), spec.dtype.name)
@@ -35,9 +37,7 @@ class Graph:
             self.outputs[name][...] = value
 
 
-@functools.lru_cache(maxsize=2)
 def _loaded(path):
-    """A SavedModel, once for all of its endpoints."""
     try:
         import tensorflow as tf
     except ImportError:

@@ -63,7 +63,8 @@ def generate(
         temperature: divides what the processors leave; 0 takes the most likely tokens. Where truncation should see the
             tempered distribution, put `sampling.temperature(…)` before it among the processors and leave this at 1.
         seed: an integer of at least 0.
-        stop: tokens, and sequences of tokens, that end a row; they are its last tokens.
+        stop: tokens, and sequences of tokens, that end a row; they are its last tokens. A text stands for the tokens that it
+            has alone: where a model writes it in others, in one with what follows say, it does not end the row.
         context: as in `model.sample`, of families that take one.
         log_probs: whether to return them.
         progress: show a bar over the tokens.

@@ -24,6 +24,7 @@ _FIELDS = {
     "learning_rate": dict(type=float, help="the highest, after the warm-up"),
     "weight_decay": dict(type=float, help="on matrices and kernels"),
     "optimizer": dict(choices=OPTIMIZERS, help="what moves the weights"),
+    "average": dict(type=float, help="decay of the running mean of the weights that is kept; short runs want less"),
     "schedule": dict(choices=SCHEDULES, help="how the learning rate falls after the warm-up"),
     "precision": dict(choices=PRECISIONS, help="what layers compute in; weights and the best preset are float32"),
     "accumulate": dict(type=int, help="parts that a batch is cut into, one after another, to save memory"),

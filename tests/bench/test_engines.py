@@ -37,6 +37,17 @@ def test_a_model_is_exported_and_compared():
     assert rows[1]["first_site_s"] > rows[1]["site_us"] * 12 / 1e6, "the first draw compiles"
 
 
+def test_an_export_has_its_batch(exported, tmp_path, capsys):
+    folder = str(exported("gpt"))
+    with pytest.raises(
+        ValueError, match=r"`batch_size` must be 2, the rows that .* was exported for, or left out; got 64"
+    ):
+        bench.bench(folder, ["litert"], batch_size=64)
+    for words, says in (("--batch-size 0", "`batch_size` must be"), ("--plot speed.jpg", "`--plot` must end in .png")):
+        assert cli.main(["bench", folder, "--engines", "litert", *words.split()]) == 2
+        assert says in capsys.readouterr().err
+
+
 def test_unknown_engine():
     with pytest.raises(ValueError, match=r"`engines` must hold one or more of 'tensorflow', .*; got \['torch'\]"):
         bench.bench(None, ["torch"])

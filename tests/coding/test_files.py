@@ -108,6 +108,7 @@ def test_what_cannot_be_compressed_is_named(writer, painter, speaker, tmp_path):
     np.savez(tmp_path / "two.npz", a=np.zeros(3), b=np.zeros(3))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "two.npz").read_bytes()[:80])
     (tmp_path / "no.png").write_bytes(b"no picture")
+    np.save(tmp_path / "levels.npy", np.arange(5, dtype=np.int32))
     Image.new("RGB", (4, 3)).save(tmp_path / "colour.png")
     for model, name, says in [
         (writer, "nowhere.txt", r"nowhere\.txt is no file"),
@@ -120,6 +121,7 @@ def test_what_cannot_be_compressed_is_named(writer, painter, speaker, tmp_path):
         (painter, "cut.npz", r"cut\.npz gives no array"),
         (painter, "no.png", "cannot be read as an image"),
         (painter, "colour.png", "the model takes 'L'"),
+        (speaker, "levels.npy", r"must hold sound as int16, .* or as unsigned levels; got int32"),
         (speaker, "other.txt", r"a model of sound compresses a \.wav"),
     ]:
         with pytest.raises(ValueError, match=says):

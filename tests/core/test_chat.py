@@ -46,6 +46,12 @@ def test_as_transformers(name, in_this_process):
             assert apply_chat(of, messages, **given) == case["text"]
 
 
+def test_tools_that_are_not_given_are_none(in_this_process):
+    template = "{% if tools is not none %}T{% endif %}{% if documents is defined %}D{% endif %}{{ cls_token }}"
+    assert apply_chat(head(template, {"cls_token": "<c>"}), HELLO) == "D<c>"
+    assert apply_chat(head(template), HELLO, tools=[]) == "TD"
+
+
 def test_in_a_process_of_its_own():
     (case,) = (
         case

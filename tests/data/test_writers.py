@@ -121,20 +121,21 @@ def test_failed_write_leaves_the_older_file_and_nothing_else(tmp_path):
 def test_atomic_folder_replaces_the_whole_folder(tmp_path):
     target = tmp_path / "inner" / "preset"
     for name in ("one", "two"):
-        with atomic_folder(target) as temporary:
+        with atomic_folder(target, mark="mark") as temporary:
             (temporary / name).write_text(name)
+            (temporary / "mark").touch()
             assert not (target / name).exists()
-    assert [path.name for path in target.iterdir()] == ["two"]
+    assert sorted(path.name for path in target.iterdir()) == ["mark", "two"]
     assert [path.name for path in target.parent.iterdir()] == ["preset"]
 
 
 def test_failed_folder_leaves_the_older_folder_and_nothing_else(tmp_path):
     (tmp_path / "preset").mkdir()
-    (tmp_path / "preset" / "older").touch()
+    (tmp_path / "preset" / "manifest.json").touch()
     with pytest.raises(KeyError), atomic_folder(tmp_path / "preset") as temporary:  # noqa: PT012
         (temporary / "half").touch()
         raise KeyError("interrupted")
-    assert [path.name for path in tmp_path.rglob("*")] == ["preset", "older"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["preset", "manifest.json"]
 
 
 def test_atomic_folder_does_not_replace_a_file(tmp_path):
@@ -143,7 +144,14 @@ def test_atomic_folder_does_not_replace_a_file(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("folder", [None, 3, "", "."])
+def test_atomic_folder_does_not_replace_a_folder_of_something_else(tmp_path):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(ValueError, match=r"holds something else \(it has no manifest\.json\)"), atomic_folder(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("folder", [None, 3, "", ".", "..", "/"])
 def test_atomic_folder_wants_a_folder_of_its_own(folder):
     with pytest.raises(ValueError, match="`folder` must be the path of a folder of its own"), atomic_folder(folder):
         pass

@@ -196,6 +196,11 @@ def test_order_of_slots_is_the_files_own_even_where_constants_are_shared():
         ),
         ({"verify": [1]}, r"`verify` must hold whole numbers of sites from 2 to 8, .*; got \[1\]"),
         ({"model": model("gated_pixel_cnn"), "num_sites": None, "prefill": [4]}, "`prefill` must be empty for gated"),
+        ({"prefill": 4}, r"`prefill` must be a list or tuple of numbers of sites, such as \(16, 64\); got 4"),
+        ({"validation": "x.txt"}, "`validation` is for quantised exports: give `quantize`"),
+        ({"limit": 3}, "`limit` is for quantised exports"),
+        ({"calibration": 3, "quantize": "int8"}, "`calibration` is for `quantize` 'full_int8'; got it with 'int8'"),
+        ({"quantize": ["int8"]}, r"`quantize` must be a scheme's name, .* got \['int8'\]"),
         ({"model": "gpt.tiny"}, "`model` must be an AutoregressiveModel.* got str"),
     ],
 )

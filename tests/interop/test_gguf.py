@@ -48,7 +48,7 @@ def theirs(model) -> dict[str, np.ndarray]:
     return tensors
 
 
-def write(path, model, kind="F32", architecture="llama", skip=(), start=True, **facts):
+def write(path, model, kind="F32", architecture="llama", skip=(), start=True, more=None, **facts):
     """A file of the model, its matrices of the given kind; returns their values as they then are."""
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_block_count(model.num_layers)
@@ -64,7 +64,7 @@ def write(path, model, kind="F32", architecture="llama", skip=(), start=True, **
     for name, value in facts.items():
         getattr(writer, name)(value)
     values = {}
-    for name, value in theirs(model).items():
+    for name, value in (theirs(model) | (more or {})).items():
         if name in skip:
             continue
         own = Kind[kind] if value.ndim == 2 else Kind.F32
@@ -159,6 +159,17 @@ def test_rotary_scaling_and_overrides(model, tmp_path):
     assert loaded.max_sites == 7
 
 
+def test_the_ramp_of_yarn(model, tmp_path):
+    path = tmp_path / "model.gguf"
+    facts = dict(add_rope_scaling_type=gguf.RopeScalingType.YARN, add_rope_scaling_factor=4.0)
+    facts |= dict(add_rope_scaling_orig_ctx_len=16, add_rope_scaling_yarn_beta_fast=8.0)
+    write(path, model, **facts)
+    assert reader.load(path).rope_scaling["beta_fast"] == 8
+    write(path, model, **facts, add_rope_scaling_attn_factors=0.5)
+    with pytest.raises(ValueError, match=r"'rope\.scaling\.attn_factor' is not 1"):
+        reader.load(path)
+
+
 def test_text_without_a_start_begins_after_an_end(model, tmp_path):
     path = tmp_path / "model.gguf"
     write(path, model, start=False, add_eos_token_id=7)
@@ -196,6 +207,7 @@ def test_damaged_files(model, tmp_path):
             dict(add_head_count_kv=[2, 1]),
             r"model\.gguf .*: `num_kv_heads` must be an integer of at least 1, or None; got \[2",
         ),
+        (dict(more={"blk.0.attn_output.bias": np.ones(8, np.float32)}), r"holds 'blk\.0\.attn_output\.bias', which"),
         (dict(add_rope_scaling_type=gguf.RopeScalingType.LONGROPE), r"'rope_type' of .*'longrope'"),
     ],
 )

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import shutil
+import socketserver
 import subprocess
 import sys
 import threading
@@ -144,6 +145,31 @@ def test_what_goes_wrong_is_said(served):
     whole[-1] ^= 1
     blob.write_bytes(whole)
     assert "model.safetensors is damaged, its sha256 is not" in fetch("hf://org/tiny")
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<html>"])
+def test_connections_that_break(served, answer):
+    _, fetch, _ = served
+    with socketserver.TCPServer(("127.0.0.1", 0), breaking(answer)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        message = fetch("hf://org/other", HF_ENDPOINT=f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+    assert message.startswith("error: hf://org/other cannot be ")
+
+
+def breaking(answer):
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(10_000)
+            self.request.sendall(answer)
+
+    return Handler
+
+
+def test_revisions_with_slashes():
+    found = hub._FORM.fullmatch("hf://a/b@refs/pr/1/x.gguf")
+    assert (found["revision"], found["file"]) == ("refs/pr/1", "x.gguf")
+    assert hub._FORM.fullmatch("hf://a/b@refs/pr/1")["revision"] == "refs/pr/1"
 
 
 @pytest.mark.parametrize("address", ["hf://tiny", "hf://", "hf://org/tiny/file.bin", "hf://org/../x", "hf://a/b/c/d"])

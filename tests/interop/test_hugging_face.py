@@ -150,12 +150,67 @@ def test_stored_in_shards_and_in_half_the_width(copied):
         ("llama", {"num_hidden_layers": -1}, r"config\.json .*: `num_layers` must be an integer of at least 1; got -1"),
         ("llama", {"architectures": 3}, r"config\.json is of 3; known: "),
         ("qwen2", {"use_sliding_window": True}, "'use_sliding_window' is True"),
+        ("llama", {"quantization_config": {"quant_method": "bitsandbytes"}}, r"are quantised \(bitsandbytes\)"),
+        (
+            "llama",
+            {"num_hidden_layers": 1},
+            r"holds 'model\.layers\.1\.input_layernorm\.weight', .* does not compute with",
+        ),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "'scale_attn_by_inverse_layer_idx' is True"),
     ],
 )
 def test_what_cannot_be_read_is_named(copied, name, values, says):
     with pytest.raises(ValueError, match=says):
         hugging_face.load(changed(copied(name), **values))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("model.norm.weight", np.ones(32, np.int8), r"'model\.norm\.weight' holds I8, and weights are read as F64"),
+        (
+            "model.layers.0.self_attn.q_proj.bias",
+            np.ones(32, np.float32),
+            r"holds 'model\.layers\.0\.self_attn\.q_proj",
+        ),
+    ],
+)
+def test_weights_that_mean_something_else(copied, name, values, says):
+    folder = copied("llama")
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    safetensors.numpy.save_file(tensors | {name: values}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=says):
+        hugging_face.load(folder)
+
+
+def test_constants_of_older_files_and_a_part_of_the_layers(copied):
+    folder = copied("llama")
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(4, np.float32)
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    assert hugging_face.load(folder).num_layers == 2
+    assert hugging_face.load(folder, num_layers=1).num_layers == 1
+
+
+def test_rope_scaling_under_its_older_name(copied, tmp_path):
+    """It is read, written under its name of today, and as it was in a model that is saved anew."""
+    older = {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 8.0}}
+    model = hugging_face.load(changed(copied("llama"), **older))
+    assert model.rope_scaling == {"rope_type": "linear", "factor": 8.0}
+    again = hugging_face.load(hugging_face.save(model, tmp_path / "saved"))
+    assert again.rope_scaling == model.rope_scaling
+    model.rope_scaling = {"type": "ntk", "factor": 2.0}
+    with pytest.raises(ValueError, match="rope scaling of the type 'ntk', which transformers does not know"):
+        hugging_face.save(model, tmp_path / "other")
+
+
+def test_mistral_has_a_window_unless_it_is_null(copied):
+    folder = copied("mistral")
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("sliding_window")
+    (folder / "config.json").write_text(json.dumps(config))
+    assert hugging_face.load(folder).window == 4096
+    assert hugging_face.load(changed(folder, sliding_window=None)).window is None
 
 
 @pytest.mark.parametrize("index", [{"weight_map": {"a": 3}}, {"weight_map": []}, {}])

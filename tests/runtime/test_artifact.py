@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+import ar_zoo
 from ar_zoo.core.files import sha256_of
 from ar_zoo.runtime import load
+from tests.export.families import BATCH, randomised
 
 
 @pytest.fixture
@@ -59,6 +62,45 @@ def test_missing_manifest(folder):
 def test_damaged_manifest(folder, content):
     (folder / "manifest.json").write_bytes(content.encode("latin-1"))
     refused(folder, "is damaged or not an export's")
+
+
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        (lambda manifest: manifest["head"].pop("num_symbols"), "head.num_symbols"),
+        (lambda manifest: manifest["endpoints"].pop("sample_step"), "endpoints.sample_step.tflite"),
+        (lambda manifest: manifest["endpoints"]["sample_step"].pop("tflite"), "endpoints.sample_step.tflite"),
+        (lambda manifest: manifest["endpoints"]["step"].pop("inputs"), "endpoints.step.inputs"),
+        (lambda manifest: manifest.update(batch_size=0), "batch_size of at least 1"),
+        (lambda manifest: manifest.update(format_version="x"), "TypeError"),
+    ],
+)
+def test_manifest_that_lacks_what_is_run(folder, change, lacks):
+    edit(folder, change)
+    refused(folder, f"is damaged or not an export's: .*{lacks}")
+
+
+def test_an_export_that_was_replaced_since_it_was_loaded(exported, folder, monkeypatch):
+    """What was loaded is not mixed with what is there now, and what is loaded anew is not what was there."""
+    x, other, engines = (
+        [[0, 1, 2]],
+        shutil.copytree(exported("gpt"), folder.with_name("other")),
+        ("litert", "saved_model"),
+    )
+    held = [load(folder, engine) for engine in engines]
+    beside = [load(other, engine) for engine in engines]
+    before = [runtime.score(x)[0] for runtime in held]
+    small = randomised(ar_zoo.create("gpt.tiny"), seed=5)
+    ar_zoo.export(small, folder, ("saved_model", "tflite"), BATCH, progress=False)
+    for runtime, engine, older, apart in zip(held, engines, before, beside, strict=True):
+        with pytest.raises(ValueError, match=r"was replaced or changed since it was loaded. Load it again"):
+            runtime.params(x)
+        after = load(folder, engine).score(x)[0]
+        assert np.abs(after - older).max() > 1e-3
+        for place, expected in ((folder, after), (other, older)):  # a name of the same letters, elsewhere
+            monkeypatch.chdir(place)
+            np.testing.assert_allclose(load(".", engine).score(x)[0], expected, rtol=1e-5)
+        np.testing.assert_allclose(apart.score(x)[0], older, rtol=1e-5)
 
 
 @pytest.mark.parametrize("outside", ["../secret", "/etc/passwd", "a/../../b", "..", ".hidden", "a\\b"])

@@ -120,6 +120,8 @@ def test_drawing_among_the_likeliest(exported, family):
     whole = runtime.sample(2, seed=4, context=context)
     np.testing.assert_array_equal(runtime.sample(2, seed=4, context=context, top_k=99, top_p=1.0), whole)
     greedy = runtime.sample(2, seed=4, context=context, temperature=0)
+    for cold in (1e-38, 1e-40, 1e-300):  # by which float32 cannot divide
+        np.testing.assert_array_equal(runtime.sample(2, seed=4, context=context, temperature=cold), greedy)
     np.testing.assert_array_equal(runtime.sample(2, seed=7, context=context, top_k=1), greedy)
     np.testing.assert_array_equal(runtime.sample(2, seed=7, context=context, top_p=1e-6), greedy)
     drawn = runtime.sample(2, seed=7, context=context, top_k=2)
@@ -208,6 +210,8 @@ def test_sampling_needs_neither_tensorflow_nor_keras(exported):
         ("gpt", {"num_samples": 0}, "`num_samples` must be an integer of at least 1; got 0"),
         ("gpt", {"seed": -1}, "`seed` must be an integer of at least 0"),
         ("gpt", {"temperature": -0.5}, "`temperature` must be above 0, or exactly 0"),
+        ("gated_pixel_cnn", {"context": "a"}, r"`context\['label'\]` must hold integers in .*; got <U1 a"),
+        ("gated_pixel_cnn", {"context": []}, r"`context\['label'\]` must hold integers in .*; got float64 \[\]"),
         ("gpt", {"temperature": float("nan")}, "`temperature` must be above 0"),
         ("gpt", {"num_sites": 13}, "`num_sites` must be at most 12, which was exported; got 13"),
         ("gpt", {"prefix": [0] * 13}, "`prefix` has 13 sites, more than the 12"),

@@ -80,7 +80,8 @@ def test_all_of_a_batch_is_cut():
     weights = [tf.Variable(0.0), tf.Variable(0.0)]
     sums = lambda part: (seen.append(part) or [tf.reduce_sum(tf.cast(part["x"], "float32")), None], 1.0)  # noqa: E731
     mean, none = accumulated(3, inputs, sums, weights)
-    assert float(mean) == sum(range(12)) / 3 and none is None
+    assert float(mean) == sum(range(12)) / 3
+    assert none is None
     np.testing.assert_array_equal(tf.stack([part["context"]["label"] for part in seen]), [[0, 1], [2, 3], [4, 5]])
     np.testing.assert_array_equal(seen[1]["x"], [[4, 5], [6, 7]])
     assert seen[0]["mask"] is None
@@ -262,6 +263,7 @@ def test_several_steps_in_one(data, tmp_path):
         ),
         (dict(batch_size=0), {}, "`batch_size` must be an integer of at least 1; got 0"),
         (dict(learning_rate=-1.0), {}, "`learning_rate` must be a number above 0; got -1.0"),
+        (dict(average=0.0), {}, "`average` must lie between 0 and 1, or be None for the weights as they are; got 0.0"),
         (dict(weight_decay=-1.0), {}, "`weight_decay` must be a number above 0; got -1.0"),
         (dict(accumulate=0), {}, "`accumulate` must be an integer of at least 1; got 0"),
         (dict(accumulate=3), {}, "`batch_size` must be a multiple of 3, `accumulate`, since it is cut into as many"),
