@@ -18,7 +18,7 @@ def add_to(command):
         "gated_pixel_cnn.mnist digits --formats tflite",
         "gpt.kjv bible --formats onnx --prefill 16 128",
         "gpt.kjv bible --formats tflite onnx --quantize int8",
-        "wavenet.speech8k speech --formats tflite --quantize 'wiring|output|hidden|embedding=int8' =int4 --max-loss 0.03",
+        "wavenet.speech8k speech --formats tflite --quantize 'wiring|hidden=int8' =int4 --max-loss 0.03",
         "maf.cancer flow --formats tflite --untrained",
     )
     add = command("export", _export, summary, *examples).add_argument

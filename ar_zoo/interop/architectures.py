@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from ar_zoo.core import arguments
 from ar_zoo.core.tensors import TensorFile
-from ar_zoo.layers.rotary import rope_type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _read_qwen2(config) -> dict:
 def _write_llama(model) -> dict:
     scaling = model.rope_scaling
     if scaling:
-        scaling = {name: value for name, value in scaling.items() if name != "type"} | {"rope_type": rope_type(scaling)}
+        scaling = {name: value for name, value in scaling.items() if name != "type"} | {"rope_type": _kind_of(scaling)}
     rope = {"rope_theta": model.max_wavelength, "rope_type": "default"} | (scaling or {})
     qwen = bool(model.qkv_bias)
     return dict(
@@ -182,6 +181,11 @@ def _write_llama(model) -> dict:
         rope_theta=model.max_wavelength,
         rope_scaling=scaling,
     )
+
+
+def _kind_of(scaling) -> str:
+    """Under its name of today, or the older one."""
+    return (scaling or {}).get("rope_type", (scaling or {}).get("type", "default"))
 
 
 def _write_mistral(model) -> dict:
@@ -275,7 +279,7 @@ def architecture_of(model) -> tuple[str, Architecture]:
         other = {name: getattr(model, name) for name, value in plain.items() if getattr(model, name) != value}
         if other or model.feed_forward not in ("gelu", "gelu_exact", "relu"):
             raise ValueError(f"`model` is no GPT-2: it has {other or model.feed_forward}.")
-    stretched = rope_type(model.rope_scaling)
+    stretched = _kind_of(model.rope_scaling)
     odd = {
         "a window with sinks": model.num_sinks,
         "a llama's window": model.family == "llama" and model.window,

@@ -62,7 +62,7 @@ def angles_of(positions, frequencies, compute_dtype):
 def rotary_frequencies(units: int, base: float, scaling: dict | None = None) -> tuple[np.ndarray, float]:
     """The frequencies of the D/2 pairs, in radians a position, and what sines and cosines are multiplied by."""
     exponents = np.arange(0, units, 2) / units
-    kind = rope_type(scaling)
+    kind = _type(scaling)
     if kind == "ntk":
         base = base * scaling["factor"] ** (units / (units - 2))
     frequencies = base**-exponents
@@ -73,7 +73,7 @@ def check_scaling(scaling: dict | None) -> None:
     """Raises where `rope_scaling` is none that is known, or lacks what its type needs."""
     if scaling is not None and not isinstance(scaling, dict):
         raise ValueError(f"`rope_scaling` must be a dict with a 'rope_type', or None; got {scaling!r}.")
-    kind = rope_type(scaling)
+    kind = _type(scaling)
     if kind not in _SCALINGS:
         known = ", ".join(map(repr, _SCALINGS))
         raise ValueError(f"`rope_scaling` must have a 'rope_type' of {known}; got {kind!r}.")
@@ -83,8 +83,7 @@ def check_scaling(scaling: dict | None) -> None:
             raise ValueError(f"`rope_scaling` of type {kind!r} needs a number {name!r} above 0; got {value!r}.")
 
 
-def rope_type(scaling):
-    """The kind of scaling, under its name or the older one. Example: `rope_type({"type": "linear", "factor": 8.0})`"""
+def _type(scaling):
     return "default" if scaling is None else scaling.get("rope_type", scaling.get("type", "default"))
 
 

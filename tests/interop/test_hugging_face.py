@@ -199,6 +199,9 @@ def test_rope_scaling_under_its_older_name(copied, tmp_path):
     assert model.rope_scaling == {"rope_type": "linear", "factor": 8.0}
     again = hugging_face.load(hugging_face.save(model, tmp_path / "saved"))
     assert again.rope_scaling == model.rope_scaling
+    model.rope_scaling = {"type": "linear", "factor": 8.0}
+    again = hugging_face.load(hugging_face.save(model, tmp_path / "saved"))
+    assert again.rope_scaling == {"rope_type": "linear", "factor": 8.0}
     model.rope_scaling = {"type": "ntk", "factor": 2.0}
     with pytest.raises(ValueError, match="rope scaling of the type 'ntk', which transformers does not know"):
         hugging_face.save(model, tmp_path / "other")
