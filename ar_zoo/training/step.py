@@ -23,9 +23,10 @@ def check_step(recipe, qat, minutes, strategy="one") -> None:
         arguments.positive(weight_decay=recipe.weight_decay)
     reason = "`accumulate`, since it is cut into as many parts"
     arguments.multiples(recipe.accumulate, reason, batch_size=recipe.batch_size)
-    if recipe.average is not None and not 0 < recipe.average < 1:
+    average = recipe.average
+    if average is not None and not (isinstance(average, float) and 0 < average < 1):
         raise ValueError(
-            f"`average` must lie between 0 and 1, or be None for the weights as they are; got {recipe.average}."
+            f"`average` must lie between 0 and 1, or be None for the weights as they are; got {average!r}."
         )
     arguments.rates(label_smoothing=recipe.label_smoothing, scheduled_sampling=recipe.scheduled_sampling)
     arguments.whole_or_none(patience=recipe.patience)

@@ -264,6 +264,7 @@ def test_several_steps_in_one(data, tmp_path):
         (dict(batch_size=0), {}, "`batch_size` must be an integer of at least 1; got 0"),
         (dict(learning_rate=-1.0), {}, "`learning_rate` must be a number above 0; got -1.0"),
         (dict(average=0.0), {}, "`average` must lie between 0 and 1, or be None for the weights as they are; got 0.0"),
+        (dict(average="x"), {}, "`average` must lie between 0 and 1, or be None for the weights as they are; got 'x'"),
         (dict(weight_decay=-1.0), {}, "`weight_decay` must be a number above 0; got -1.0"),
         (dict(accumulate=0), {}, "`accumulate` must be an integer of at least 1; got 0"),
         (dict(accumulate=3), {}, "`batch_size` must be a multiple of 3, `accumulate`, since it is cut into as many"),
