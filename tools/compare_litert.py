@@ -17,21 +17,21 @@ import numpy as np
 from ar_zoo.export.litert_lm import quietly
 
 
-def interpreter(path):
+def interpreter(path, threads: int):
     from ai_edge_litert.interpreter import Interpreter
 
-    graph = Interpreter(model_path=str(path), num_threads=1)
+    graph = Interpreter(model_path=str(path), num_threads=threads)
     graph.allocate_tensors()
     for detail in graph.get_input_details():
         graph.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
     return graph.invoke, graph.get_input_details()
 
 
-def compiled_model(path, details):
+def compiled_model(path, details, threads: int):
     from ai_edge_litert.compiled_model import CompiledModel
     from ai_edge_litert.options import CpuOptions, Options
 
-    graph = CompiledModel.from_file(str(path), options=Options(cpu_options=CpuOptions(num_threads=1)))
+    graph = CompiledModel.from_file(str(path), options=Options(cpu_options=CpuOptions(num_threads=threads)))
     inputs, outputs = graph.create_input_buffers(0), graph.create_output_buffers(0)
     for detail, buffer in zip(details, inputs, strict=True):
         buffer.write(np.zeros(int(np.prod(detail["shape"])), detail["dtype"]))
@@ -52,6 +52,7 @@ def main():
     parser.add_argument(
         "--rounds", type=int, default=20, help="in turn, the best of which counts (default: %(default)s)"
     )
+    parser.add_argument("--threads", type=int, default=1, help="of either (default: %(default)s)")
     options = parser.parse_args()
     print("| export | Interpreter (µs) | CompiledModel (µs) | ratio |\n|---|---|---|---|")
     for folder in options.exports:
@@ -59,8 +60,8 @@ def main():
         if not path.exists():
             parser.error(f"{folder} has no {path.name}; export it with `--formats tflite`.")
         with quietly():
-            ours, details = interpreter(path)
-            theirs = compiled_model(path, details)
+            ours, details = interpreter(path, options.threads)
+            theirs = compiled_model(path, details, options.threads)
             calls = max(1, round(0.1 / seconds(ours, 3)))
             first, second = np.min(
                 [(seconds(ours, calls), seconds(theirs, calls)) for _ in range(options.rounds)], axis=0

@@ -125,5 +125,9 @@ def check_file(folder: str | os.PathLike, name: str, sha256: str, size: int) -> 
 
 
 def _temporary_beside(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(parent for parent in path.parents if parent.exists())
+        raise ValueError(f"{path} cannot be written: {file} is a file, not a folder. Choose another name.") from None
     return path.parent / f".{uuid.uuid4().hex[:12]}.{path.name}"

@@ -48,6 +48,12 @@ def test_an_export_has_its_batch(exported, tmp_path, capsys):
         assert says in capsys.readouterr().err
 
 
+def test_no_length(exported, capsys):
+    for model in (str(exported("wavenet")), "wavenet.tiny"):
+        assert cli.main(["bench", model, "--engines", "litert", "--sites", "0"]) == 2
+        assert "`num_sites` must be an integer of at least 1" in capsys.readouterr().err
+
+
 def test_unknown_engine():
     with pytest.raises(ValueError, match=r"`engines` must hold one or more of 'tensorflow', .*; got \['torch'\]"):
         bench.bench(None, ["torch"])

@@ -144,6 +144,14 @@ def test_atomic_folder_does_not_replace_a_file(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("inside", ["x", "x/y"])
+@pytest.mark.parametrize("writing", [atomic_path, atomic_folder])
+def test_nothing_is_written_below_a_file(tmp_path, writing, inside):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file is a file, not a folder"), writing(tmp_path / "file" / inside):
+        pass
+
+
 def test_atomic_folder_does_not_replace_a_folder_of_something_else(tmp_path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(ValueError, match=r"holds something else \(it has no manifest\.json\)"), atomic_folder(tmp_path):
