@@ -54,6 +54,8 @@ def main():
     )
     parser.add_argument("--threads", type=int, default=1, help="of either (default: %(default)s)")
     options = parser.parse_args()
+    if options.threads < 1 or options.rounds < 1:
+        parser.error(f"--threads and --rounds must be at least 1; got {options.threads} and {options.rounds}.")
     print("| export | Interpreter (µs) | CompiledModel (µs) | ratio |\n|---|---|---|---|")
     for folder in options.exports:
         path = folder / f"{options.endpoint}.tflite"

@@ -128,6 +128,6 @@ def _temporary_beside(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        file = next(parent for parent in path.parents if parent.exists())
-        raise ValueError(f"{path} cannot be written: {file} is a file, not a folder. Choose another name.") from None
+        obstacle = next(parent for parent in path.parents if os.path.lexists(parent))
+        raise ValueError(f"{path} cannot be written: {obstacle} is not a folder. Choose another name.") from None
     return path.parent / f".{uuid.uuid4().hex[:12]}.{path.name}"

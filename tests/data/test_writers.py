@@ -144,11 +144,13 @@ def test_atomic_folder_does_not_replace_a_file(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("obstacle", ["file", "link to nothing"])
 @pytest.mark.parametrize("inside", ["x", "x/y"])
 @pytest.mark.parametrize("writing", [atomic_path, atomic_folder])
-def test_nothing_is_written_below_a_file(tmp_path, writing, inside):
+def test_nothing_is_written_below_what_is_no_folder(tmp_path, writing, inside, obstacle):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"file is a file, not a folder"), writing(tmp_path / "file" / inside):
+    (tmp_path / "link to nothing").symlink_to("nowhere")
+    with pytest.raises(ValueError, match=f"{obstacle} is not a folder"), writing(tmp_path / obstacle / inside):
         pass
 
 
