@@ -42,7 +42,7 @@ def measured(script, python, model, batch: int, sites: int, threads: int, repeat
     environment = os.environ | one_thread(threads) | {"PYTHONWARNINGS": "ignore", "TF_CPP_MIN_LOG_LEVEL": "3"}
     if python is not None:
         environment.pop("PYTHONPATH", None)  # of this Python, not of that one
-    command = [python or sys.executable, "-P", str(script), json.dumps(size)]
+    command = [python or sys.executable, str(script), json.dumps(size)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     except OSError as error:

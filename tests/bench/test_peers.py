@@ -55,6 +55,13 @@ def test_a_peer_that_is_left_out_says_why(run, program, says):
     assert run(program) == {"left_out": says}
 
 
+def test_a_peer_finds_what_it_shares_with_others(run, tmp_path):
+    (tmp_path / "shared_by_peers.py").write_text("seconds = 6")
+    shown = "import json, shared_by_peers\nprint(json.dumps(dict(seconds=shared_by_peers.seconds, version='v')))"
+    assert run(shown).get("left_out") is None
+    assert run(shown, python=sys.executable)["sites_per_s"] == 4.0
+
+
 def test_a_python_that_is_not_there(run):
     assert run("", python="/nowhere/python") == {"left_out": "/nowhere/python does not run: No such file or directory"}
 
