@@ -10,7 +10,7 @@ RECIPE = Recipe(
     about="English text, character by character: a small model that guesses for gpt.kjv.",
     overrides=dict(num_layers=2, units=96, num_heads=4, hidden_units=256),
     batch_size=16,
-    epochs=3,
+    epochs=12,
     learning_rate=3e-3,
     window=256,
     warmup_steps=200,

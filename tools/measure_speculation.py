@@ -2,7 +2,7 @@
 
     python tools/measure_speculation.py gpt.kjv --draft runs/gpt_kjv_draft/best --lookahead 2 4 --tokens 200
     python tools/measure_speculation.py runs/gpt_kjv_medusa/best --draft heads --temperature 0 1
-    python tools/measure_speculation.py smollm2 --draft lookup --prompt copy.txt --tokens 96 --max-sites 512 --temperature 0
+    python tools/measure_speculation.py smollm2 --draft lookup --prompt tools/copy.txt --tokens 64 --max-sites 256 --temperature 0
 
 A draft is `lookup`, `jacobi`, `heads` (the model's own) or another model. Each row is the best of `--repeats` runs after one
 that compiles; `equal` says whether all symbols are those of `sample`.

@@ -5,8 +5,8 @@ once, before anything is traced, so that `score` and the steps hold the same one
 its loss at the values that the export will store.
 
 A matrix is rounded per output channel: w ≈ s · round(w / s), s = max|w| / (2^(bits - 1) - 1). With four bits each block of
-32 inputs has an s of its own, where the blocks come out even and the operation knows them. Biases, gains and tables that
-are looked up stay as they are.
+32 inputs has an s of its own, where the blocks come out even and the operation knows them. So is a large table that rows are
+looked up in, per row, with eight bits at least. Biases, gains and small tables stay as they are.
 
 The matrix whose products are the head's parameters keeps eight bits where a scheme says four of all, as in llama.cpp's files: in
 the shipped speech it holds 3 % of the weights, and four bits there made 22 of the 26 % that the model lost.
@@ -29,6 +29,7 @@ import tensorflow as tf
 BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4}
 BLOCK = 32
 NARROW = 8  # channels; below, a matrix is not rounded to fewer than 16 bits
+LARGE_TABLE = 2**20  # numbers; rows of a smaller one are looked up faster as they are, and there is little to save
 # Products by the attributes that say whether their first and second factor are transposed.
 _PRODUCTS = {
     "MatMul": ("transpose_a", "transpose_b"),
@@ -222,13 +223,14 @@ def rounded_weights(model, chosen: dict[str, Grid]):
 
 
 def matrices(model) -> dict[str, tuple[int, bool, bool]]:
-    """Weights that the model multiplies its data with, as matrices or convolutions.
+    """Weights that the model multiplies its data with, as matrices or convolutions, and large tables that it looks rows up in.
 
     They are read off the traced `call`: a weight counts if it comes to a product through operations on weights alone
     (casts, masks, reshapes), which a converter folds into one constant.
 
     Returns:
-        path → (axis of the output channels, whether its inputs come in blocks, whether no product comes after its own).
+        path → (axis of the output channels, whether its inputs come in blocks, whether it needs eight bits: no product comes
+        after its own, or it is only looked up).
 
     Example:
         >>> matrices(ar_zoo.create("gpt.tiny"))["block_0/expand/kernel"]
@@ -256,7 +258,9 @@ def matrices(model) -> dict[str, tuple[int, bool, bool]]:
     varying = _downstream(inputs[len(weights) : len(signature)])
     found = {}
     for (path, weight), tensor in zip(weights.items(), inputs, strict=False):
-        uses = _uses(tensor, varying)
+        uses, looked_up = _uses(tensor, varying)
+        if looked_up and not uses and np.prod(weight.shape) >= LARGE_TABLE:
+            found[path] = (0, False, True)
         axes = {axis for _, axis in uses.values()}
         if len(axes) == 1 and (axes == {-1} or len(weight.shape) == 2):
             (axis,) = axes
@@ -278,9 +282,9 @@ def _downstream(tensors) -> set:
     return found
 
 
-def _uses(tensor, varying) -> dict:
-    """Product of a weight with what varies → (its kind, axis of the output channels)."""
-    uses, waiting, seen = {}, [(tensor, False)], set()
+def _uses(tensor, varying) -> tuple[dict, bool]:
+    """Product of a weight with what varies → (its kind, axis of the output channels); whether rows of it are looked up."""
+    uses, looked_up, waiting, seen = {}, False, [(tensor, False)], set()
     while waiting:
         here, turned = waiting.pop()
         for operation in here.consumers():
@@ -291,7 +295,9 @@ def _uses(tensor, varying) -> dict:
             elif operation.type in _PRODUCTS:
                 second = operation.inputs[1] is here
                 uses[operation] = operation.type, -1 if second ^ turned ^ _turned_inside(operation, second) else 0
-    return uses
+            elif operation.type == "GatherV2" and operation.inputs[0] is here and not turned:
+                looked_up = looked_up or (len(here.shape) == 2 and tf.get_static_value(operation.inputs[2]) == 0)
+    return uses, looked_up
 
 
 def _turns(operation) -> bool:

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_zoo.export import calibrate
+from ar_zoo.core.quantization import LARGE_TABLE
+from ar_zoo.export import calibrate, lookups
 
+_LOOKUP = "EMBEDDING_LOOKUP"
 # float32 products q · s are off by 1e-7 of themselves; steps between neighbours are 1.
 _TOLERANCE = 1e-3
 _GLANCE = 16
@@ -47,7 +49,12 @@ def shrink(file, forms, calls=None) -> dict[str, int]:
         raise ImportError(
             "Quantised exports need ai-edge-quantizer: `pip install 'ar_zoo[quantize]'` or `pip install ai-edge-quantizer`."
         ) from None
-    content = Path(file).read_bytes()
+    # Of float16 the whole table would be made float32 in memory, to look up a row.
+    whole = [bits for bits, block in forms if bits < 16 and block is None]
+    content = lookups.with_lookups(
+        Path(file).read_bytes(),
+        lambda table: table.size >= LARGE_TABLE and any(scales(table, bits) is not None for bits in whole),
+    )
     made = quantizer.Quantizer(content)
     ranges, stored, between = {}, {}, set()
     for name, kind, scope, values, ends in _matrices(content):
@@ -61,7 +68,7 @@ def shrink(file, forms, calls=None) -> dict[str, int]:
             made.add_weight_only_config(scope, kind, num_bits=16, algorithm_key=casting)
             continue
         granularity = qtyping.QuantGranularity.BLOCKWISE_32 if block else qtyping.QuantGranularity.CHANNELWISE
-        if calls is None or not ends:
+        if calls is None or not ends or kind.value == _LOOKUP:
             made.add_dynamic_config(scope, kind, num_bits=bits, granularity=granularity)
         else:
             made.add_static_config(scope, kind, activation_num_bits=8, weight_num_bits=bits)
@@ -96,7 +103,8 @@ def _matrices(content):
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 
     graph = flatbuffer.read_model(content)
-    products = (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D)
+    names = qtyping.TFLOperationName
+    products = (names.FULLY_CONNECTED, names.CONV_2D, names.EMBEDDING_LOOKUP)
     for subgraph in graph.subgraphs:
         for operation in subgraph.operators:
             kind = flatbuffer.TFL_OP_CODE_TO_NAME.get(graph.operatorCodes[operation.opcodeIndex].builtinCode)

@@ -257,8 +257,8 @@ class CausalSelfAttention(Configurable, keras.layers.Layer):
         if len(held_at.shape) > len(query_at.shape):
             query_at = ops.broadcast_to(query_at, (held_at.shape[0], x.shape[1]))
         held, new = (self._bias(query_at, at) for at in (held_at, query_at))
-        # XLA reads the keys as they lie if they come first in the product, LiteRT if they come second.
-        keys_first = not kinds["key"].exported(cache["key"])
+        # For one entry XLA reads the keys as they lie if they come first in the product, LiteRT if they come second.
+        keys_first = x.shape[1] == 1 and not kinds["key"].exported(cache["key"])
         stretches = [
             (kinds["key"].read(cache["key"]), kinds["value"].read(cache["value"]), held),
             (key, value, new),

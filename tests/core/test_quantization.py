@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import ar_zoo
+from ar_zoo.core import quantization
 from ar_zoo.core.pretrained import named_weights
 from ar_zoo.core.quantization import (
     Grid,
@@ -92,6 +93,16 @@ def test_matrices_are_what_data_are_multiplied_with():
     untied = matrices(ar_zoo.create("wavenet.tiny"))
     assert "embedding/table" not in untied
     assert untied["conv_3/kernel"] == (-1, False, False)  # 18 inputs
+
+
+def test_large_tables_that_rows_are_looked_up_in_take_eight_bits(monkeypatch):
+    small = ar_zoo.create("llama.tiny", tied=False, head=Categorical(100), units=16)
+    assert "embedding/table" not in matrices(small)
+    monkeypatch.setattr(quantization, "LARGE_TABLE", 101 * 16)
+    assert matrices(small)["embedding/table"] == (0, False, True)
+    assert grids(small, "int4")["embedding/table"] == Grid(8, axis=0)
+    monkeypatch.setattr(quantization, "LARGE_TABLE", 101 * 16 + 1)
+    assert "embedding/table" not in matrices(small)
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,21 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import ar_zoo
 from ar_zoo import runtime
+from ar_zoo.core import quantization
 from ar_zoo.core.quantization import grids, rounded_weights
 from ar_zoo.data import Examples
+from ar_zoo.export import shrink as shrinking
+from ar_zoo.export import shrink_onnx
 from ar_zoo.export.calibrate import ranges, recorded_calls
 from ar_zoo.export.quantize import Quantization
 from ar_zoo.export.shrink import scales, shrink
+from ar_zoo.heads import Categorical
 from tests.export.families import model, randomised
 from tests.export.quantised import SITES, manifest_of, text_model, validation
 
@@ -29,13 +34,13 @@ def quantised(tmp_path_factory):
     )
 
 
-def constants(file) -> dict:
-    """Shape → dequantised values of the file's int8 matrices of six channels, from LiteRT's own record of scales."""
+def constants(file, rows=6) -> dict:
+    """Shape → dequantised values of the file's int8 matrices of so many channels, from LiteRT's own record of scales."""
     interpreter = Interpreter(model_path=str(file))
     found = {}
     for detail in interpreter.get_tensor_details():
         scale = detail["quantization_parameters"]["scales"]
-        if detail["dtype"] == np.int8 and len(scale) == 6:
+        if detail["dtype"] == np.int8 and len(scale) == rows:
             values = interpreter.tensor(detail["index"])().astype(np.float32)
             found[tuple(values.shape)] = values * scale[:, None]
     return found
@@ -222,6 +227,45 @@ def test_gains_before_a_matrix_leave_it_on_its_grid(tmp_path):
     how = dict(num_sites=6, quantize="int8", validation=data, max_loss=0.5, progress=False)
     folder = ar_zoo.export(small, tmp_path / "llama", "tflite", **how)
     assert all(set(forms) == {"int8"} for forms in manifest_of(folder)["quality"]["stored"].values())
+
+
+def operations(file) -> set:
+    return {operation["op_name"] for operation in Interpreter(str(file))._get_ops_details()}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_large_tables_are_looked_up_in_eight_bits(tmp_path, monkeypatch, tied):
+    """TFLite and ONNX hold the same rows; TFLite holds them once, where the table is the output's too."""
+    for module in (quantization, shrinking, shrink_onnx):
+        monkeypatch.setattr(module, "LARGE_TABLE", 65 * 32)
+    small = randomised(ar_zoo.create("llama.tiny", head=Categorical(64), units=32, tied=tied), scale=0.2)
+    x = small.sample(8, seed=2, num_sites=6)
+    how = dict(num_sites=6, quantize="int8", validation=Examples(x.reshape(-1), window=6), max_loss=0.5, progress=False)
+    engines = {"litert": "tflite"} if tied else {"litert": "tflite", "onnx": "onnx"}
+    folder = ar_zoo.export(small, tmp_path / "llama", tuple(engines.values()), **how)
+    stored = manifest_of(folder)["quality"]["stored"]
+    assert all(set(forms) == {"int8"} for forms in stored.values())
+    with rounded_weights(small, grids(small, "int8")):
+        expected = small.log_prob(x, reduce="site").numpy()
+        rows = small.get_layer("embedding").table.numpy()
+    for file in folder.glob("*.tflite"):
+        assert "EMBEDDING_LOOKUP" in operations(file)
+        assert "GATHER" not in operations(file)
+        found = constants(file, rows=65)[(65, 32)]
+        np.testing.assert_allclose(found, rows, rtol=1e-5)
+        tables = [
+            detail for detail in Interpreter(str(file)).get_tensor_details() if detail["shape"].tolist() == [65, 32]
+        ]
+        assert [detail["dtype"] for detail in tables] == [np.int8]
+    for file in folder.glob("*.onnx"):
+        held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer}
+        (name,) = (name for name in held if name.endswith("_rows"))
+        assert held[name].dtype == np.int8
+        np.testing.assert_allclose(held[name] * held[name.replace("_rows", "_scales")], rows, rtol=1e-5)
+        assert not any(value.dtype == np.float32 and value.shape == (65, 32) for value in held.values())
+    for engine in engines:
+        found = runtime.load(folder, engine).score(x)[1]
+        assert np.abs(found - expected).mean() < 0.1 * np.abs(expected - expected.mean()).mean()
 
 
 @pytest.mark.slow
