@@ -7,9 +7,15 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 import ar_zoo
+from ar_zoo import runtime
+from ar_zoo.core import quantization
+from ar_zoo.data import Examples
+from ar_zoo.export import shrink
 from ar_zoo.export.bundle import bundle
 from ar_zoo.heads import Categorical
 from tests.export.families import randomised
@@ -55,6 +61,24 @@ def test_the_engine_draws_what_the_model_draws(prompt, model, folder, tmp_path):
     answer = engine(file, prompt, 32)
     assert len(answer) >= 31 - len(prompt) - 1
     assert expected.startswith(answer)
+
+
+@pytest.mark.slow
+def test_the_engine_knows_tables_that_are_looked_up_in_eight_bits(model, tmp_path, monkeypatch):
+    for module in (quantization, shrink):
+        monkeypatch.setattr(module, "LARGE_TABLE", 1)
+    data = Examples(model.sample(8, seed=1, num_sites=32).reshape(-1), window=32)
+    how = dict(quantize="int8", validation=data, max_loss=0.5, prefill=(4, 8), progress=False)
+    folder = ar_zoo.export(model, tmp_path / "out", ("tflite", "litert_lm"), **how)
+    file = bundle(folder, tmp_path / "letters.litertlm")
+    interpreter = Interpreter(str(folder / "litert_lm.tflite"))
+    assert {detail["dtype"] for detail in interpreter.get_tensor_details() if detail["shape"].tolist() == [7, 16]} == {
+        np.int8
+    }
+    drawn = runtime.load(folder).sample(1, prefix=model.encode("ab"), temperature=0.0)[0]
+    answer = engine(file, "ab", 32)
+    assert len(answer) >= 28
+    assert model.head.decode(drawn)[2:].startswith(answer)
 
 
 @pytest.mark.slow
