@@ -29,7 +29,7 @@ import tensorflow as tf
 BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4}
 BLOCK = 32
 NARROW = 8  # channels; below, a matrix is not rounded to fewer than 16 bits
-LARGE_TABLE = 2**20  # numbers; rows of a smaller one are looked up faster as they are, and there is little to save
+LARGE_TABLE = 2**20  # numbers; of a smaller one that rows are looked up in there is little to save
 # Products by the attributes that say whether their first and second factor are transposed.
 _PRODUCTS = {
     "MatMul": ("transpose_a", "transpose_b"),
@@ -85,13 +85,13 @@ def grids(model, scheme) -> dict[str, Grid]:
             )
     weights = named_weights(model)
     chosen = {}
-    for path, (axis, even, last) in found.items():
+    for path, (axis, even, delicate) in found.items():
         general, bits = next(
             ((not pattern.pattern, BITS[name]) for pattern, name in rules.items() if pattern.search(path)), (True, 32)
         )
         if general and weights[path].shape[-2 if axis == -1 else -1] < NARROW:
             bits = max(bits, 16)
-        if general and last:
+        if general and delicate:
             bits = max(bits, 8)
         if bits < 32:
             chosen[path] = Grid(bits, axis, BLOCK if bits == 4 and even else None)

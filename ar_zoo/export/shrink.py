@@ -19,7 +19,6 @@ import numpy as np
 from ar_zoo.core.quantization import LARGE_TABLE
 from ar_zoo.export import calibrate, lookups
 
-_LOOKUP = "EMBEDDING_LOOKUP"
 # float32 products q · s are off by 1e-7 of themselves; steps between neighbours are 1.
 _TOLERANCE = 1e-3
 _GLANCE = 16
@@ -58,7 +57,8 @@ def shrink(file, forms, calls=None) -> dict[str, int]:
     made = quantizer.Quantizer(content)
     ranges, stored, between = {}, {}, set()
     for name, kind, scope, values, ends in _matrices(content):
-        form = next((form for form in forms if _range(values, *form, kind) is not None), None)
+        tops = ((form, _range(values, *form, kind)) for form in forms)
+        form, top = next((found for found in tops if found[1] is not None), (None, None))
         stored[name] = (_form_name(form), values.size)
         if form is None:
             continue
@@ -68,12 +68,11 @@ def shrink(file, forms, calls=None) -> dict[str, int]:
             made.add_weight_only_config(scope, kind, num_bits=16, algorithm_key=casting)
             continue
         granularity = qtyping.QuantGranularity.BLOCKWISE_32 if block else qtyping.QuantGranularity.CHANNELWISE
-        if calls is None or not ends or kind.value == _LOOKUP:
+        if calls is None or not ends:
             made.add_dynamic_config(scope, kind, num_bits=bits, granularity=granularity)
         else:
             made.add_static_config(scope, kind, activation_num_bits=8, weight_num_bits=bits)
             between |= ends
-        top = _range(values, bits, block, kind)
         ranges[name] = {"min": -top, "max": top}
     if between:
         ranges |= calibrate.ranges(file, between, calls)
@@ -115,7 +114,8 @@ def _matrices(content):
                     scope = re.escape(flatbuffer.get_op_scope(operation, subgraph.tensors))
                     # What the graph gives must stay float32: the quantizer would hand out a product's own int8.
                     ends = {int(operation.inputs[0]), int(operation.outputs[0])}
-                    ends = set() if ends & set(map(int, subgraph.outputs)) else ends
+                    numbers = kind == names.EMBEDDING_LOOKUP  # it takes numbers of rows, which have no range
+                    ends = set() if numbers or ends & set(map(int, subgraph.outputs)) else ends
                     ends = {flatbuffer.get_tensor_name(subgraph.tensors[place]) for place in ends}
                     yield flatbuffer.get_tensor_name(tensor), kind, f"^{scope}$", values, ends
 

@@ -43,7 +43,7 @@ def shrink(file) -> dict[str, int]:
     whole.replace_gemm_with_matmul()  # it would do so itself, and then not know the nodes' names
     graph = whole.model.graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    tables = _with_small_tables(whole, constants)
+    tables = _shrink_tables(whole, constants)
     stored, nodes, exact = dict(tables), [], {}
     for number, node in enumerate(graph.node):
         values = constants.get(node.input[1]) if node.op_type in ("MatMul", "Conv") else None
@@ -74,7 +74,7 @@ def shrink(file) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _with_small_tables(whole, constants) -> dict:
+def _shrink_tables(whole, constants) -> dict:
     """Rewrites, in place, what looks rows up in large tables on a grid; gives what is then stored, as `shrink` collects it."""
     import onnx
 

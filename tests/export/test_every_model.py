@@ -45,7 +45,7 @@ def case(request, tmp_path_factory):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_scores_and_chained_steps(case, engine):
-    """Parity within 1e-4, and law 3: single steps, and chunks, equal the whole."""
+    """Parity within 1e-4, or what float32 knows, and law 3: single steps, and chunks, equal the whole."""
     model, _, folder, x, context = case
     runtime = ar_zoo.runtime.load(folder, engine)
     expected = np.asarray(model.log_prob(x, context, reduce="site"), np.float32)
@@ -54,9 +54,18 @@ def test_scores_and_chained_steps(case, engine):
         x = x[:, :CHAIN]
     params = np.asarray(tiny.params_of(model, x, context), np.float32)
     found = runtime.params(x, context)
-    np.testing.assert_allclose(found, params.reshape(found.shape), atol=1e-4)
+    bound = max(1e-4, 2 * own_rounding(model, x, context))
+    np.testing.assert_allclose(found, params.reshape(found.shape), atol=bound)
     if model.block_sizes is None:
         np.testing.assert_allclose(runtime.params(x, context, chunk=3), found, atol=1e-4)
+
+
+def own_rounding(model, x, context):
+    """How far TensorFlow's float32 is from float64: logits down to -30, over 784 sites, are off by more than 1e-4."""
+    exact = type(model).from_config(model.get_config() | {"dtype": "float64"})
+    for weight, value in zip(exact.weights, model.weights, strict=True):
+        weight.assign(value)
+    return np.abs(tiny.params_of(exact, x, context) - tiny.params_of(model, x, context)).max()
 
 
 def rounding(head):
@@ -96,8 +105,9 @@ def assert_tie(model, runtime, x, row, site, context, seed):
     margin = 10 * np.abs(ours[:, : site + 1] - theirs[:, : site + 1]).max()
     noise = uniform_noise(seed, [row], site, site + 1, model.head.noise_shape)[:, 0]
     moved = [
-        np.asarray(model.head.sample(ours[row, site][None] + margin * np.random.default_rng(k).uniform(-1, 1), noise))
-        for k in range(50)
+        # Each parameter by itself: logits that all move alike draw the same.
+        np.asarray(model.head.sample((ours[row, site] + margin * move)[None].astype("float32"), noise))
+        for move in np.random.default_rng(0).uniform(-1, 1, (50, ours.shape[-1]))
     ]
     assert len(np.unique(moved)) > 1, f"row {row} differs at site {site}, and not for want of digits"
 
